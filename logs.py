@@ -1,0 +1,73 @@
+"""One line per event, through structlog, for our own lines and for those of the libraries alike.
+
+A callback's path carries its secret token, and a CheckoutRequestID the payer's number: whatever is printed, by
+whomever, passes `redact` first.
+"""
+
+from __future__ import annotations
+
+import logging
+import logging.config
+import re
+from typing import Any
+
+import structlog
+
+_CALLBACK_TOKEN = re.compile(r"((?:callback|stk_push_callback)/)[^/\s'\"]+")
+_CHECKOUT_REQUEST_ID = re.compile(r"ws_CO_\w+")
+_PHONE_NUMBER = re.compile(r"\b254[17]\d{5}(?=\d{3}\b)")
+
+
+def redact(text: str) -> str:
+    """Return `text` without callback tokens, CheckoutRequestIDs and all but the last digits of phone numbers."""
+    text = _CALLBACK_TOKEN.sub(r"\1[token]", text)
+    text = _CHECKOUT_REQUEST_ID.sub("ws_CO_[redacted]", text)
+    return _PHONE_NUMBER.sub("254•••••", text)
+
+
+def _redact_values(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
+    return {key: redact(value) if isinstance(value, str) else value for key, value in event.items()}
+
+
+_SHARED_PROCESSORS: list[Any] = [
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_log_level,
+    structlog.stdlib.PositionalArgumentsFormatter(),
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+    structlog.processors.format_exc_info,
+    _redact_values,
+]
+
+
+def configure(*, json: bool) -> None:
+    """Send every logger of the process to stderr, one event a line: JSON, or aligned text for a person."""
+    renderer = structlog.processors.JSONRenderer() if json else structlog.dev.ConsoleRenderer(colors=False)
+    structlog.configure(
+        processors=[*_SHARED_PROCESSORS, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    formatter = {
+        "()": structlog.stdlib.ProcessorFormatter,
+        "foreign_pre_chain": _SHARED_PROCESSORS,
+        "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, _redact_values, renderer],
+    }
+    logging.config.dictConfig(
+        {
+            "version": 1,
+            "disable_existing_loggers": False,
+            "formatters": {"line": formatter},
+            "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+            "root": {"handlers": ["stderr"], "level": "INFO"},
+            "loggers": {
+                # A 404 on a secret path is an attacker's noise, not an event.
+                "django.request": {"level": "ERROR"},
+                "django.security": {"level": "ERROR"},
+                "daphne": {"level": "WARNING"},
+                "urllib3": {"level": "ERROR"},
+                "axes": {"level": "WARNING"},
+                "asyncio": {"level": "WARNING"},
+            },
+        }
+    )

@@ -1,0 +1,82 @@
+"""What every request passes through that Django 5.2 does not bring: trusted proxies and the content policy."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.utils.decorators import sync_and_async_middleware
+
+Scope = dict[str, Any]
+Application = Callable[[Scope, Any, Any], Awaitable[None]]
+
+
+class TrustedProxies:
+    """Replace the peer of a connection by the client that our own proxies name.
+
+    X-Forwarded-For is counted from the right, because its left end is whatever the caller wrote; it and
+    X-Forwarded-Proto are believed only from TRUSTED_PROXIES.
+    """
+
+    def __init__(self, application: Application) -> None:
+        self.application = application
+        self.networks = [ipaddress.ip_network(proxy, strict=False) for proxy in settings.TRUSTED_PROXIES]
+
+    async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
+        if self.networks and scope["type"] in {"http", "websocket"}:
+            scope = self._resolved(scope)
+        await self.application(scope, receive, send)
+
+    def _resolved(self, scope: Scope) -> Scope:
+        peer, port = (scope.get("client") or ("", 0))[:2]
+        if not self._is_trusted(peer):
+            return scope
+        headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
+        for hop in reversed(headers.get(b"x-forwarded-for", "").split(",")):
+            if not _is_address(hop.strip()):
+                break
+            peer, port = hop.strip(), 0
+            if not self._is_trusted(peer):
+                break
+        secure = headers.get(b"x-forwarded-proto", "").strip().lower() == "https"
+        schemes = {"http": ("http", "https"), "websocket": ("ws", "wss")}[scope["type"]]
+        return {**scope, "client": (peer, port), "scheme": schemes[secure]}
+
+    def _is_trusted(self, address: str) -> bool:
+        return _is_address(address) and any(ipaddress.ip_address(address) in network for network in self.networks)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def client_address(request: HttpRequest) -> str:
+    """Return the address of the client, with our own proxies already taken away."""
+    return request.META.get("REMOTE_ADDR") or ""
+
+
+@sync_and_async_middleware
+def security_headers(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Any]:
+    """Set the content policy of SECURE_CSP, the name that Django 6 gives it, and the permissions policy."""
+    policy = "; ".join(f"{name} {' '.join(values)}" for name, values in settings.SECURE_CSP.items())
+
+    def finish(response: HttpResponse) -> HttpResponse:
+        response.headers.setdefault("Content-Security-Policy", policy)
+        response.headers.setdefault("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=()")
+        return response
+
+    if not iscoroutinefunction(get_response):
+        return lambda request: finish(get_response(request))
+
+    async def middleware(request: HttpRequest) -> HttpResponse:
+        return finish(await get_response(request))
+
+    return markcoroutinefunction(middleware)

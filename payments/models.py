@@ -1,0 +1,262 @@
+"""What is known about the money: payments, every change of them, what Daraja told us, and what does not add up."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from shop.models import CURRENCY, LARGEST_AMOUNT, Order
+
+
+class Status(models.TextChoices):
+    PENDING = "PENDING", _("Waiting")
+    COMPLETED = "COMPLETED", _("Paid")
+    FAILED = "FAILED", _("Not paid")
+
+
+class Reason(models.TextChoices):
+    """Why a payment is FAILED; the customer's words for each stand in documents.py."""
+
+    CANCELLED = "cancelled", _("Cancelled on the phone")
+    INSUFFICIENT_FUNDS = "insufficient_funds", _("Not enough money in M-PESA")
+    WRONG_PIN = "wrong_pin", _("PIN not accepted")
+    NO_RESPONSE = "no_response", _("Phone did not answer")
+    PROMPT_EXPIRED = "prompt_expired", _("Prompt ran out")
+    BUSY = "busy", _("M-PESA busy")
+    LIMIT = "limit", _("M-PESA limit")
+    ACCOUNT = "account", _("M-PESA account not usable")
+    NOT_SENT = "not_sent", _("Prompt not sent")
+    OUR_FAULT = "our_fault", _("Shop set up wrongly")
+    EXPIRED = "expired", _("Nobody answered")
+    UNKNOWN = "unknown", _("Unexplained answer")
+    UNDER_REVIEW = "under_review", _("Under review")
+
+
+class Source(models.TextChoices):
+    """Who told us of a change."""
+
+    PUSH = "push", _("answer to the push")
+    CALLBACK = "callback", _("callback")
+    QUERY = "query", _("query")
+    EXPIRY = "expiry", _("expiry")
+    STAFF = "staff", _("staff")
+
+
+class Transaction(models.Model):
+    """One prompt to pay one order from one phone.
+
+    `id` is the public, unguessable transaction_id. `status`, `version` and everything the customer is shown change
+    only through `transitions.transition`. `amount`: whole KES.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    order = models.ForeignKey(Order, on_delete=models.PROTECT, related_name="transactions")
+    environment = models.CharField(max_length=10)
+    business_short_code = models.CharField(max_length=7)
+    phone_number = models.CharField(max_length=12)
+    amount = models.PositiveIntegerField(help_text=_("Whole KES"))
+    account_reference = models.CharField(max_length=12, unique=True)
+
+    status = models.CharField(max_length=9, choices=Status.choices, default=Status.PENDING)
+    reason = models.CharField(max_length=20, choices=Reason.choices, blank=True)
+    version = models.PositiveIntegerField(default=1)
+
+    merchant_request_id = models.CharField(max_length=100, null=True, blank=True)  # noqa: DJ001 - unknown is not ""
+    checkout_request_id = models.CharField(max_length=100, null=True, blank=True)  # noqa: DJ001 - unique when known
+    result_code = models.CharField(max_length=40, blank=True)
+    result_desc = models.CharField(max_length=250, blank=True)
+    mpesa_receipt_number = models.CharField(max_length=40, null=True, blank=True)  # noqa: DJ001 - unique when known
+
+    late = models.BooleanField(default=False, help_text=_("Completed after it had been shown as not paid"))
+    surplus = models.BooleanField(default=False, help_text=_("Completed though the order was already paid"))
+    earlier_paid = models.BooleanField(default=False, help_text=_("An earlier attempt paid while this one was open"))
+    refunded_amount = models.PositiveIntegerField(default=0, help_text=_("Whole KES"))
+
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+    prompted_at = models.DateTimeField(null=True, blank=True, help_text=_("When Daraja accepted the push"))
+    expires_at = models.DateTimeField()
+    completed_at = models.DateTimeField(null=True, blank=True)
+    failed_at = models.DateTimeField(null=True, blank=True)
+
+    # The reconciler's own notes; they are not shown, so they leave the version alone.
+    check_after = models.DateTimeField(null=True, blank=True, db_index=True)
+    checks = models.PositiveSmallIntegerField(default=0, help_text=_("How often Daraja was asked"))
+    queried_code = models.CharField(max_length=40, blank=True, help_text=_("The failure that a query named"))
+    queried_at = models.DateTimeField(null=True, blank=True, help_text=_("When a query first named it"))
+
+    class Meta:
+        ordering = ["-created_at"]
+        constraints = [
+            models.CheckConstraint(condition=Q(amount__range=(1, LARGEST_AMOUNT)), name="amount_within_mpesa"),
+            models.UniqueConstraint(fields=["order"], condition=Q(status="PENDING"), name="one_open_payment_per_order"),
+            models.UniqueConstraint(
+                fields=["environment", "phone_number"], condition=Q(status="PENDING"), name="one_open_prompt_per_phone"
+            ),
+            models.UniqueConstraint(
+                fields=["environment", "checkout_request_id"], name="checkout_request_id_once_per_environment"
+            ),
+            models.UniqueConstraint(
+                fields=["environment", "mpesa_receipt_number"], name="receipt_once_per_environment"
+            ),
+            models.CheckConstraint(condition=Q(status="FAILED") ^ Q(reason=""), name="reason_exactly_when_failed"),
+        ]
+
+    def __str__(self) -> str:
+        return f"KES {self.amount:,} for {self.order_id}"
+
+    @property
+    def currency(self) -> str:
+        return CURRENCY
+
+
+class TransactionEvent(models.Model):
+    """One line of a payment's history: a change of it, or evidence that changed nothing. Never edited."""
+
+    transaction = models.ForeignKey(Transaction, on_delete=models.PROTECT, related_name="events")
+    version = models.PositiveIntegerField(help_text=_("The payment's version after this line"))
+    old_status = models.CharField(max_length=9, choices=Status.choices, blank=True)
+    new_status = models.CharField(max_length=9, choices=Status.choices)
+    reason = models.CharField(max_length=20, blank=True)
+    source = models.CharField(max_length=10, choices=Source.choices)
+    note = models.CharField(max_length=250, blank=True)
+    result_code = models.CharField(max_length=40, blank=True)
+    callback = models.ForeignKey("Callback", on_delete=models.SET_NULL, null=True, blank=True, related_name="events")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return f"{self.source}: {self.new_status} {self.reason}".strip()
+
+
+class Callback(models.Model):
+    """The inbox: what Daraja, or somebody who claims to be Daraja, posted; stored before anything is done with it.
+
+    `trusted` when it came with the payment's token. `body` is bytes: PostgreSQL text refuses NUL, and evidence is
+    kept as it came.
+    """
+
+    class State(models.TextChoices):
+        RECEIVED = "received", _("Waiting to be processed")
+        PROCESSED = "processed", _("Processed")
+        REJECTED = "rejected", _("No callback")
+        HINT = "hint", _("Only a hint")
+
+    # sha256 of (environment, payment, trusted, body): a forged copy never counts as a copy of the true one.
+    dedup_key = models.CharField(max_length=64, unique=True)
+    environment = models.CharField(max_length=10)
+    transaction_id = models.UUIDField(null=True, db_index=True)
+    trusted = models.BooleanField()
+    body = models.BinaryField()
+    digest = models.CharField(max_length=64, help_text=_("SHA-256 of the body"))
+    checkout_request_id = models.CharField(max_length=100, blank=True, db_index=True)
+    remote_address = models.GenericIPAddressField(null=True)
+    state = models.CharField(max_length=10, choices=State.choices, default=State.RECEIVED)
+    outcome = models.CharField(max_length=250, blank=True)
+    copies = models.PositiveIntegerField(default=1)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    received_at = models.DateTimeField()
+    processed_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["-id"]
+        indexes = [
+            models.Index(fields=["received_at"], condition=Q(state="received"), name="callback_waiting"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.state} {self.digest[:12]}"
+
+
+class Discrepancy(models.Model):
+    """Something about money that does not add up and that a person must see.
+
+    `fingerprint` keeps one row per finding however often the evidence is repeated.
+    """
+
+    class Kind(models.TextChoices):
+        AMOUNT_DIFFERS = "amount_differs", _("Amount differs")
+        IDS_DIFFER = "ids_differ", _("Ids differ")
+        RECEIPT_REUSED = "receipt_reused", _("Receipt already used")
+        SURPLUS = "surplus", _("Paid twice")
+        LATE = "late", _("Paid late")
+        PAID_AFTER_CANCEL = "paid_after_cancel", _("Paid after the order was cancelled")
+        CONTRADICTION = "contradiction", _("Sources contradict each other")
+        UNKNOWN_CODE = "unknown_code", _("Unknown result code")
+
+    BLOCKING = frozenset({Kind.AMOUNT_DIFFERS, Kind.IDS_DIFFER, Kind.RECEIPT_REUSED})
+
+    transaction = models.ForeignKey(Transaction, on_delete=models.PROTECT, related_name="discrepancies")
+    kind = models.CharField(max_length=20, choices=Kind.choices)
+    blocking = models.BooleanField(default=False, help_text=_("Only a supervisor can complete the payment"))
+    evidence = models.JSONField(default=dict)
+    fingerprint = models.CharField(max_length=64)
+    opened_at = models.DateTimeField(auto_now_add=True)
+    resolved_at = models.DateTimeField(null=True, blank=True)
+    resolved_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
+    )
+    resolution = models.CharField(max_length=250, blank=True, help_text=_("Why, in the supervisor's words"))
+
+    class Meta:
+        ordering = ["-id"]
+        verbose_name_plural = "discrepancies"
+        constraints = [
+            models.UniqueConstraint(fields=["transaction", "kind", "fingerprint"], name="discrepancy_once"),
+        ]
+        indexes = [
+            models.Index(fields=["transaction"], condition=Q(resolved_at=None, blocking=True), name="blocking_open"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()}: {self.transaction_id}"
+
+
+class DarajaToken(models.Model):
+    """The OAuth token that all processes share; a new one kills the last, so only one process may fetch it.
+
+    `cache_key` is a digest of environment, base URL and consumer key. Not in the admin.
+    """
+
+    cache_key = models.CharField(max_length=64, primary_key=True)
+    access_token = models.CharField(max_length=255, blank=True)
+    expires_at = models.DateTimeField(null=True)
+    refreshing_since = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return self.cache_key[:12]
+
+
+class QueryBudget(models.Model):
+    """A token bucket for questions to Daraja, shared by all workers; one row per environment and purpose."""
+
+    name = models.CharField(max_length=40, primary_key=True)
+    tokens = models.FloatField()
+    refilled_at = models.DateTimeField()
+    silent_until = models.DateTimeField(null=True, help_text=_("Daraja said 429: nobody asks before this"))
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class IdempotencyKey(models.Model):
+    """What a POST with an Idempotency-Key answered, so that its repetition repeats the answer."""
+
+    scope = models.CharField(max_length=100, help_text=_("Route and, for a push, its order"))
+    key = models.CharField(max_length=255)
+    body_digest = models.CharField(max_length=64)
+    status_code = models.PositiveSmallIntegerField(null=True, help_text=_("Empty while the first request runs"))
+    result = models.JSONField(default=dict, help_text=_("The ids it answered"))
+    created_at = models.DateTimeField(auto_now_add=True, db_index=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["scope", "key"], name="idempotency_key_once")]
+
+    def __str__(self) -> str:
+        return self.scope

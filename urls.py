@@ -1,0 +1,16 @@
+"""Every route of the house."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.contrib import admin
+from django.urls import include, path
+
+urlpatterns = [
+    path("", include("shop.urls")),
+    path("", include("payments.urls")),
+    path("admin/", admin.site.urls),
+    path("i18n/", include("django.conf.urls.i18n")),
+]
+if settings.SIMULATOR:
+    urlpatterns.append(path("simulator/", include("simulator.urls")))
