@@ -1,0 +1,107 @@
+"""What is wrong with the set-up, in words: `manage.py check` shows it all, and a server refuses to start on errors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.apps import AppConfig
+from django.conf import settings
+from django.core import checks
+from django.core.checks import CheckMessage, Error, Tags, register
+from django.core.exceptions import ImproperlyConfigured
+from django.urls import URLPattern, URLResolver, get_resolver
+
+SANDBOX_PASSKEY_START = "bfb279f9aa9bdbcf158e97dd71a467cd"
+FILTERED_WORDS = ("m-pesa", "mpesa", "safaricom", "exe", "exec", "cmd", "sql", "query")
+LAYER_BLOCKING_READ = 5  # seconds, of channels_redis
+QUERY_BEFORE_EXPIRY = 15  # seconds
+
+
+def refuse_wrong_settings() -> None:
+    """Raise `ImproperlyConfigured` with one sentence per wrong setting, each naming its variable."""
+    if settings.SETTINGS_PROBLEMS:
+        raise ImproperlyConfigured("\n".join(settings.SETTINGS_PROBLEMS))
+
+
+@register(Tags.security)
+def check_settings(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """Report every value that the settings could not read or must refuse."""
+    return [Error(sentence, id="papo.E001") for sentence in settings.SETTINGS_PROBLEMS]
+
+
+@register()
+def check_waiting_times(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """Warn when payments expire before Daraja has been asked and has had time to answer."""
+    if settings.MPESA_EXPIRE_AFTER_SECONDS >= settings.MPESA_QUERY_AFTER_SECONDS + QUERY_BEFORE_EXPIRY:
+        return []
+    return [
+        checks.Warning(
+            "MPESA_EXPIRE_AFTER_SECONDS is less than MPESA_QUERY_AFTER_SECONDS + 15: "
+            "payments would expire before M-PESA has been asked in time.",
+            id="papo.W001",
+        )
+    ]
+
+
+@register()
+def check_redis_timeout(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """Refuse a socket timeout that ends the layer's own blocking read: idle pages would lose their socket."""
+    hosts = settings.CHANNEL_LAYERS["default"].get("CONFIG", {}).get("hosts", [])
+    short = [
+        host for host in hosts if isinstance(host, dict) and (host.get("socket_timeout") or 99) <= LAYER_BLOCKING_READ
+    ]
+    message = "CHANNEL_LAYERS: socket_timeout must be above 5 s, or idle sockets are closed every few seconds."
+    return [Error(message, id="papo.E002") for _host in short]
+
+
+@register()
+def check_daraja_urls(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """Refuse django-daraja's own routes: they push and pay out real money on a plain GET."""
+    if not _includes_daraja(get_resolver()):
+        return []
+    message = "urls.py includes django_daraja.urls, whose views move real money for anybody who opens them."
+    return [Error(message, id="papo.E003")]
+
+
+def _includes_daraja(resolver: URLResolver) -> bool:
+    for pattern in resolver.url_patterns:
+        if isinstance(pattern, URLResolver) and _includes_daraja(pattern):
+            return True
+        if isinstance(pattern, URLPattern) and (pattern.callback.__module__ or "").startswith("django_daraja"):
+            return True
+    return False
+
+
+@register(Tags.security, deploy=True)
+def check_production(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """Explain what must not be when real money is taken."""
+    found = [*_check_public_base_url(), *_check_hosts(), *_check_credentials()]
+    return [message for message in found if message]
+
+
+def _check_public_base_url() -> list[CheckMessage]:
+    url = urlsplit(settings.PUBLIC_BASE_URL)
+    words = [word for word in FILTERED_WORDS if word in settings.PUBLIC_BASE_URL.lower()]
+    messages: list[CheckMessage] = []
+    if settings.MPESA_ENVIRONMENT == "production" and url.scheme != "https":
+        messages.append(Error("PUBLIC_BASE_URL must be https: Safaricom calls nothing else.", id="papo.E010"))
+    if words:
+        sentence = f"PUBLIC_BASE_URL contains {', '.join(words)}, which Safaricom's gateway may filter."
+        messages.append(checks.Warning(sentence, id="papo.W010"))
+    return messages
+
+
+def _check_hosts() -> list[CheckMessage]:
+    if "*" not in settings.ALLOWED_HOSTS:
+        return []
+    return [Error("ALLOWED_HOSTS must not be *: any name would reach the shop.", id="papo.E011")]
+
+
+def _check_credentials() -> list[CheckMessage]:
+    if settings.MPESA_ENVIRONMENT != "production":
+        return []
+    if not settings.MPESA_PASSKEY.startswith(SANDBOX_PASSKEY_START):
+        return []
+    return [Error("MPESA_PASSKEY is the sandbox's public one; production has its own.", id="papo.E012")]

@@ -73,6 +73,7 @@ class Transaction(models.Model):
 
     late = models.BooleanField(default=False, help_text=_("Completed after it had been shown as not paid"))
     surplus = models.BooleanField(default=False, help_text=_("Completed though the order was already paid"))
+    under_review = models.BooleanField(default=False, help_text=_("Only a supervisor can complete it now"))
     earlier_paid = models.BooleanField(default=False, help_text=_("An earlier attempt paid while this one was open"))
     refunded_amount = models.PositiveIntegerField(default=0, help_text=_("Whole KES"))
 
@@ -88,6 +89,8 @@ class Transaction(models.Model):
     checks = models.PositiveSmallIntegerField(default=0, help_text=_("How often Daraja was asked"))
     queried_code = models.CharField(max_length=40, blank=True, help_text=_("The failure that a query named"))
     queried_at = models.DateTimeField(null=True, blank=True, help_text=_("When a query first named it"))
+    hinted_at = models.DateTimeField(null=True, blank=True, help_text=_("When a tokenless hint last had us ask"))
+    failed_by = models.CharField(max_length=10, choices=Source.choices, blank=True)
 
     class Meta:
         ordering = ["-created_at"]
@@ -107,7 +110,7 @@ class Transaction(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"KES {self.amount:,} for {self.order_id}"
+        return f"KES {self.amount:,} · {self.get_status_display()}"
 
     @property
     def currency(self) -> str:

@@ -1,0 +1,66 @@
+"""How often Daraja may be asked: one token bucket for all workers, kept by the database.
+
+A bucket of `capacity` that refills so that capacity and refill together never pass the limit within any 60 s.
+Hints without a token, which any stranger can send, have a bucket of their own with a tenth of the budget.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.conf import settings
+from django.utils import timezone
+
+from payments.models import QueryBudget
+
+SILENCE = timedelta(seconds=60)  # nobody asks for so long after Daraja said 429
+HINTS_SHARE = 10  # hints use at most a tenth
+
+
+def take_query(*, for_hint: bool = False) -> bool:
+    """Take one question out of the budget; False when none is left, or Daraja has told us to be quiet."""
+    if for_hint and not _take("hints", settings.MPESA_QUERIES_PER_MINUTE / HINTS_SHARE):
+        return False
+    return _take("queries", settings.MPESA_QUERIES_PER_MINUTE)
+
+
+def be_silent() -> None:
+    """Keep every worker from asking for a minute: Daraja answered 429 or Spike Arrest."""
+    QueryBudget.objects.filter(name=_name("queries")).update(silent_until=timezone.now() + SILENCE)
+
+
+def is_silent() -> bool:
+    """Return whether Daraja has told us, within the last minute, to be quiet."""
+    return QueryBudget.objects.filter(name=_name("queries"), silent_until__gt=timezone.now()).exists()
+
+
+def _take(purpose: str, per_minute: float) -> bool:
+    """Refill by the time that passed and take one token, in guarded UPDATEs: losers read again."""
+    capacity = max(1.0, per_minute / 10)
+    per_second = max(per_minute - capacity, per_minute / 2) / 60
+    name = _name(purpose)
+    for _attempt in range(8):
+        row = _row(name, capacity)
+        now = timezone.now()
+        if row.silent_until and row.silent_until > now:
+            return False
+        seconds = max(0.0, (now - row.refilled_at).total_seconds())
+        tokens = min(capacity, row.tokens + seconds * per_second)
+        if tokens < 1:
+            return False
+        same = QueryBudget.objects.filter(name=name, refilled_at=row.refilled_at, tokens=row.tokens)
+        if same.update(tokens=tokens - 1, refilled_at=now):
+            return True
+    return False
+
+
+def _row(name: str, capacity: float) -> QueryBudget:
+    row = QueryBudget.objects.filter(name=name).first()
+    return (
+        row
+        or QueryBudget.objects.get_or_create(name=name, defaults={"tokens": capacity, "refilled_at": timezone.now()})[0]
+    )
+
+
+def _name(purpose: str) -> str:
+    return f"{settings.MPESA_ENVIRONMENT}.{purpose}"

@@ -1,0 +1,87 @@
+"""`Idempotency-Key`: the repetition of a POST repeats its answer instead of its effect.
+
+A key is bound to its scope (the route and, for a push, its order) and to the body. Only answers after which
+something exists are kept (2xx and `outcome_unknown`); after any other the same key may be tried again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from datetime import timedelta
+from typing import Any
+
+from django.db import IntegrityError
+from django.db.transaction import atomic
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from payments.models import IdempotencyKey
+
+KEPT_FOR = timedelta(hours=24)
+FIRST_MAY_TAKE = timedelta(seconds=60)  # longer than a push can take; after that its process is believed dead
+_KEY = re.compile(r"[\x21-\x7e]{16,255}")
+
+
+class KeyRefused(Exception):
+    """The key cannot be used: 400 malformed, 409 `in_progress`, 422 used with another body."""
+
+    def __init__(self, status: int, code: str, detail: str) -> None:
+        super().__init__(code)
+        self.status, self.code, self.detail = status, code, detail
+
+
+class Claim:
+    """One use of a key: `answered` holds what the first request answered, when there was one."""
+
+    def __init__(self, row: IdempotencyKey | None) -> None:
+        self.row = row
+
+    @property
+    def answered(self) -> tuple[int, dict[str, Any]] | None:
+        """Status code and ids of the kept answer, or None when this request is the first."""
+        if self.row is None or self.row.status_code is None:
+            return None
+        return self.row.status_code, self.row.result
+
+    def keep(self, status_code: int, result: dict[str, Any]) -> None:
+        """Keep the answer for the repetitions."""
+        if self.row is not None:
+            IdempotencyKey.objects.filter(pk=self.row.pk).update(status_code=status_code, result=result)
+
+    def forget(self) -> None:
+        """Let the key be tried again: nothing came of this request."""
+        if self.row is not None:
+            IdempotencyKey.objects.filter(pk=self.row.pk, status_code=None).delete()
+
+
+def claim(key: str | None, scope: str, body: dict[str, Any]) -> Claim:
+    """Claim `key` for this request; without a key every request is the first. Raises `KeyRefused`."""
+    if key is None:
+        return Claim(None)
+    if not _KEY.fullmatch(key):
+        raise KeyRefused(400, "idempotency_key_invalid", _("Idempotency-Key must have 16 to 255 visible characters."))
+    digest = hashlib.sha256(json.dumps(body, sort_keys=True, default=str).encode()).hexdigest()
+    _forget_old(scope, key)
+    try:
+        with atomic():
+            row = IdempotencyKey.objects.create(scope=scope, key=key, body_digest=digest)
+    except IntegrityError:
+        return _repeated(scope, key, digest)
+    return Claim(row)
+
+
+def _forget_old(scope: str, key: str) -> None:
+    same = IdempotencyKey.objects.filter(scope=scope, key=key)
+    same.filter(created_at__lt=timezone.now() - KEPT_FOR).delete()
+    same.filter(status_code=None, created_at__lt=timezone.now() - FIRST_MAY_TAKE).delete()
+
+
+def _repeated(scope: str, key: str, digest: str) -> Claim:
+    row = IdempotencyKey.objects.filter(scope=scope, key=key).first()
+    if row is not None and row.body_digest != digest:
+        raise KeyRefused(422, "idempotency_key_reused", _("This Idempotency-Key was used with another request."))
+    if row is None or row.status_code is None:
+        raise KeyRefused(409, "in_progress", _("The first request with this Idempotency-Key is still running."))
+    return Claim(row)

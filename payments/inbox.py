@@ -1,0 +1,186 @@
+"""The inbox: whatever Daraja posts is stored as bytes first and understood afterwards.
+
+A callback that came with its payment's token is *trusted*; anything else is a hint, which can make us ask Daraja
+and can never change a payment. A crash between storing and settling leaves the row `received`; `redrive` takes it up.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import timedelta
+from uuid import UUID
+
+import structlog
+from django.conf import settings
+from django.db import IntegrityError
+from django.db.models import F
+from django.db.transaction import atomic
+from django.utils import timezone
+
+from payments.daraja.results import NotACallback, StkCallback, parse_callback
+from payments.models import Callback, Status, Transaction
+from payments.settlement import ask_now, settle_callback
+
+log = structlog.get_logger(__name__)
+
+LARGEST_CALLBACK = 64 * 1024  # bytes; a real one has about 600
+LARGEST_HINT = 16 * 1024  # bytes
+REJECTED_KEPT = 5  # bodies that are no callback, per payment
+HINTS_PER_CHECKOUT = 3
+HINTS_PER_ADDRESS = 60  # in a minute
+HINTS_IN_ALL = 10_000
+HINT_AGAIN = timedelta(seconds=60)  # a hint makes us ask at most once per payment and minute
+REDRIVE_AFTER = timedelta(seconds=5)  # younger rows are still being settled by the request that stored them
+MOST_ATTEMPTS = 20  # after that a person has to look: the row stays visible as received
+
+
+def receive(transaction_id: UUID, body: bytes, remote_address: str | None) -> bool:
+    """Store a callback that came with the payment's token, then settle it; False when the body is no callback.
+
+    Returns once the body is safely stored, whatever settling it brings: what fails there is driven again.
+    """
+    if settings.MPESA_CALLBACK_IPS and remote_address not in settings.MPESA_CALLBACK_IPS:
+        return _receive_from_elsewhere(transaction_id, body, remote_address)
+    try:
+        told = parse_callback(body)
+    except NotACallback as error:
+        return _reject(transaction_id, body, remote_address, str(error))
+    callback = _store(transaction_id, body, remote_address, trusted=True, checkout_request_id=told.checkout_request_id)
+    if callback.state == Callback.State.RECEIVED:
+        process(callback, told)
+    return True
+
+
+def _store(
+    transaction_id: UUID | None,
+    body: bytes,
+    remote_address: str | None,
+    *,
+    trusted: bool,
+    checkout_request_id: str = "",
+    state: str = Callback.State.RECEIVED,
+    outcome: str = "",
+) -> Callback:
+    """Insert the body, or count one more copy of it; a forged copy never counts as one of the true callback."""
+    digest = hashlib.sha256(body).hexdigest()
+    scope = f"{settings.MPESA_ENVIRONMENT}|{transaction_id}|{trusted}|{digest}"
+    key = hashlib.sha256(scope.encode()).hexdigest()
+    try:
+        with atomic():
+            return Callback.objects.create(
+                dedup_key=key,
+                environment=settings.MPESA_ENVIRONMENT,
+                transaction_id=transaction_id,
+                trusted=trusted,
+                body=body,
+                digest=digest,
+                checkout_request_id=checkout_request_id,
+                remote_address=remote_address or None,
+                state=state,
+                outcome=outcome[:250],
+                received_at=timezone.now(),
+            )
+    except IntegrityError:
+        Callback.objects.filter(dedup_key=key).update(copies=F("copies") + 1)
+        return Callback.objects.get(dedup_key=key)
+
+
+def process(callback: Callback, told: StkCallback | None = None) -> bool:
+    """Settle one stored callback; True when that is done, False when it has to be driven again."""
+    transaction_id = callback.transaction_id
+    if transaction_id is None:
+        return False
+    for _attempt in range(2):
+        try:
+            outcome = settle_callback(transaction_id, told or parse_callback(bytes(callback.body)), callback=callback)
+        except IntegrityError:
+            continue  # another payment took the same id or receipt meanwhile: read again, it is a discrepancy now
+        except Exception:
+            log.exception("callback.failed", transaction_id=str(transaction_id))
+            break
+        done = {"state": Callback.State.PROCESSED, "outcome": outcome[:250], "processed_at": timezone.now()}
+        Callback.objects.filter(pk=callback.pk).update(**done)
+        log.info("callback.processed", transaction_id=str(transaction_id), outcome=outcome, copies=callback.copies)
+        return True
+    Callback.objects.filter(pk=callback.pk).update(attempts=F("attempts") + 1)
+    return False
+
+
+def redrive() -> int:
+    """Settle what a crash or a fault left `received`; return how many could not be settled yet."""
+    left = Callback.objects.filter(
+        state=Callback.State.RECEIVED,
+        environment=settings.MPESA_ENVIRONMENT,
+        attempts__lt=MOST_ATTEMPTS,
+        received_at__lte=timezone.now() - REDRIVE_AFTER,
+    )
+    return sum(not process(callback) for callback in left.order_by("id")[:200])
+
+
+def _reject(transaction_id: UUID, body: bytes, remote_address: str | None, why: str) -> bool:
+    """Keep a few bodies that are no callback as evidence, and ask Daraja what they were meant to say."""
+    rejected = Callback.objects.filter(transaction_id=transaction_id, state=Callback.State.REJECTED)
+    if rejected.count() < REJECTED_KEPT:
+        _store(transaction_id, body, remote_address, trusted=True, state=Callback.State.REJECTED, outcome=why)
+    ask_now(transaction_id)
+    log.warning("callback.rejected", transaction_id=str(transaction_id), why=why)
+    return False
+
+
+def _receive_from_elsewhere(transaction_id: UUID, body: bytes, remote_address: str | None) -> bool:
+    """Store a callback whose sender is not in MPESA_CALLBACK_IPS, and only ask Daraja."""
+    _store(
+        transaction_id,
+        body,
+        remote_address,
+        trusted=False,
+        state=Callback.State.HINT,
+        outcome="the sender is not in MPESA_CALLBACK_IPS",
+    )
+    ask_now(transaction_id)
+    return True
+
+
+def receive_hint(body: bytes, remote_address: str | None) -> None:
+    """Keep a callback without a token, within limits, and have its payment asked about; never more than that."""
+    if len(body) > LARGEST_HINT:
+        return
+    try:
+        told = parse_callback(body)
+    except NotACallback:
+        return
+    if not _room_for_hint(told.checkout_request_id, remote_address):
+        return
+    _store(
+        None,
+        body,
+        remote_address,
+        trusted=False,
+        checkout_request_id=told.checkout_request_id,
+        state=Callback.State.HINT,
+    )
+    _ask_for_hint(told.checkout_request_id)
+
+
+def _room_for_hint(checkout_request_id: str, remote_address: str | None) -> bool:
+    hints = Callback.objects.filter(state=Callback.State.HINT, transaction_id=None)
+    minute = hints.filter(remote_address=remote_address, received_at__gt=timezone.now() - timedelta(minutes=1))
+    return (
+        hints.filter(checkout_request_id=checkout_request_id).count() < HINTS_PER_CHECKOUT
+        and minute.count() < HINTS_PER_ADDRESS
+        and hints.count() < HINTS_IN_ALL
+    )
+
+
+def _ask_for_hint(checkout_request_id: str) -> None:
+    """Move the payment's next question to now, at most once a minute."""
+    now = timezone.now()
+    payment = Transaction.objects.filter(
+        environment=settings.MPESA_ENVIRONMENT, checkout_request_id=checkout_request_id
+    ).exclude(status=Status.COMPLETED)
+    payment.exclude(hinted_at__gt=now - HINT_AGAIN).update(hinted_at=now, check_after=now)
+
+
+def spool_length() -> int:
+    """Return how many callbacks wait on disk because the database was away."""
+    return 0

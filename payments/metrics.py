@@ -1,0 +1,66 @@
+"""Prometheus text. What is counted in the database is counted over all workers; the rest is this process's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from django.conf import settings
+from django.db.models import Count, Sum
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+
+from payments import inbox, reconciler, waiting
+from payments.models import Callback, Discrepancy, Status, Transaction
+
+_gauges: dict[str, tuple[str, Callable[[], float]]] = {}
+
+
+def add_gauge(name: str, description: str, read: Callable[[], float]) -> None:
+    """Have `/metrics` show `read()` under `papo_<name>`."""
+    _gauges[name] = (description, read)
+
+
+class _Collector:
+    def collect(self) -> Iterator[Metric]:
+        yield from _payments()
+        yield from _evidence()
+        for name, (description, read) in _gauges.items():
+            gauge = GaugeMetricFamily(f"papo_{name}", description)
+            gauge.add_metric([], read())
+            yield gauge
+
+
+def _payments() -> Iterator[Metric]:
+    mine = Transaction.objects.filter(environment=settings.MPESA_ENVIRONMENT).order_by()
+    payments = GaugeMetricFamily("papo_payments", "Payments by status and reason", labels=["status", "reason"])
+    for row in mine.values("status", "reason").annotate(payments=Count("id")):
+        payments.add_metric([row["status"], row["reason"]], row["payments"])
+    yield payments
+    completed = mine.filter(status=Status.COMPLETED).aggregate(amount=Sum("amount"))["amount"]
+    amount = GaugeMetricFamily("papo_completed_kes", "Whole KES of completed payments")
+    amount.add_metric([], completed or 0)
+    yield amount
+
+
+def _evidence() -> Iterator[Metric]:
+    callbacks = GaugeMetricFamily("papo_callbacks", "Stored callbacks by state", labels=["state"])
+    for row in Callback.objects.order_by().values("state").annotate(callbacks=Count("id")):
+        callbacks.add_metric([row["state"]], row["callbacks"])
+    yield callbacks
+    waiting_for_staff = GaugeMetricFamily("papo_discrepancies_open", "Unresolved discrepancies", labels=["kind"])
+    unresolved = Discrepancy.objects.filter(resolved_at=None).order_by()
+    for finding in unresolved.values("kind").annotate(found=Count("id")):
+        waiting_for_staff.add_metric([finding["kind"]], finding["found"])
+    yield waiting_for_staff
+
+
+def metrics_text() -> bytes:
+    """Return everything as Prometheus text."""
+    registry = CollectorRegistry()
+    registry.register(_Collector())
+    return generate_latest(registry)
+
+
+add_gauge("held_polls", "Polls that this process is holding", waiting.count)
+add_gauge("spool_length", "Callbacks on disk, waiting for the database", inbox.spool_length)
+add_gauge("reconciler_age_seconds", "Seconds since the last pass here", lambda: reconciler.last_pass_age() or 0.0)

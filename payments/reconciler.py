@@ -1,0 +1,178 @@
+"""The second way to the truth: ask Daraja about payments that no callback has settled, and end the waiting in time.
+
+`check_after` is the queue. A row is claimed by an UPDATE of it, so any number of reconcilers may run and any of them
+may be killed: a claim lapses by itself. Nothing here writes a status; it asks, and settlement decides.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import structlog
+from django.conf import settings
+from django.db import connection
+from django.db.models import Exists, F, OuterRef, Q
+from django.utils import timezone
+
+from payments import budget, inbox
+from payments.daraja import client
+from payments.models import Callback, Status, Transaction
+from payments.settlement import expire, settle_query
+
+log = structlog.get_logger(__name__)
+
+GAPS = (10, 15, 30, 60)  # seconds between questions after the first
+GAPS_AFTER_FAILURE = (20, 60, 300, 900, 3_600, 21_600, 86_400)  # money may still come: ask on, ever more rarely
+LAST_QUESTION_BEFORE_EXPIRY = timedelta(seconds=5)
+CLAIM = timedelta(seconds=60)  # longer than any question to Daraja takes
+NO_BUDGET = timedelta(seconds=2)  # until a payment that found no budget is looked at again
+PASS_EVERY = 0.5  # seconds
+ASKERS = 8  # questions at once: Daraja's answer takes a second or so
+BATCH = 200  # payments a pass
+
+_last_pass: float | None = None
+
+
+def reconcile_one(payment: Transaction, *, for_hint: bool = False) -> bool:
+    """Ask Daraja about one payment and settle what it says; return whether it could be asked."""
+    if not payment.checkout_request_id or not budget.take_query(for_hint=for_hint):
+        return False
+    try:
+        answer = client.stk_query(checkout_request_id=payment.checkout_request_id)
+    except client.DarajaThrottled:
+        budget.be_silent()
+        return False
+    except client.DarajaError as error:
+        log.info("query.unanswered", transaction_id=str(payment.pk), error=type(error).__name__)
+        return True
+    outcome = settle_query(payment.pk, answer)
+    log.info("query.settled", transaction_id=str(payment.pk), outcome=outcome)
+    return True
+
+
+def expire_one(payment: Transaction) -> bool:
+    """Fail a payment that has waited long enough; True when it was still open."""
+    return expire(payment)
+
+
+def ask_about_earlier_attempts(order_id: UUID) -> None:
+    """Ask about the last attempt that time alone ended, before another prompt goes out: it may have paid."""
+    earlier = (
+        Transaction.objects.filter(order=order_id, environment=settings.MPESA_ENVIRONMENT, status=Status.FAILED)
+        .exclude(check_after=None)
+        .order_by("-failed_at")
+        .first()
+    )
+    if earlier:
+        reconcile_one(earlier)
+
+
+def run_pass() -> int:
+    """Do all that is due now and wait until it is done; return how many payments were asked about or expired."""
+    with ThreadPoolExecutor(max_workers=ASKERS, thread_name_prefix="reconciler") as askers:
+        expired, questions = _pass(askers)
+    return expired + sum(1 for question in questions if question.result())
+
+
+def run_forever(stop: threading.Event) -> None:
+    """Begin a pass every half second until `stop` is set; no fault of a pass ends the loop."""
+    with ThreadPoolExecutor(max_workers=ASKERS, thread_name_prefix="reconciler") as askers:
+        asked: list[Future[bool]] = []
+        while not stop.is_set():
+            try:
+                asked = [question for question in asked if not question.done()]
+                asked += _pass(askers, room=ASKERS * 2 - len(asked))[1]
+            except Exception:
+                log.exception("reconciler.pass_failed")
+            finally:
+                connection.close()
+            stop.wait(PASS_EVERY)
+
+
+def last_pass_age() -> float | None:
+    """Return the seconds since this process last ended a pass, or None when it never did."""
+    return None if _last_pass is None else time.monotonic() - _last_pass
+
+
+def _pass(askers: ThreadPoolExecutor, room: int = BATCH) -> tuple[int, list[Future[bool]]]:
+    """Inbox first: a callback that is already here must not lose against a question or against time."""
+    global _last_pass
+    inbox.redrive()
+    expired = 0 if inbox.spool_length() else sum(expire_one(payment) for payment in _overdue())
+    questions = [askers.submit(_closing(_ask), payment) for payment in _claim_due(room)]
+    _last_pass = time.monotonic()
+    return expired, questions
+
+
+def _overdue() -> list[Transaction]:
+    """Return open payments whose time is up, without those that have a callback waiting in the inbox."""
+    heard_of = Callback.objects.filter(
+        transaction_id=OuterRef("pk"), state=Callback.State.RECEIVED, attempts__lt=inbox.MOST_ATTEMPTS
+    )
+    mine = Transaction.objects.filter(environment=settings.MPESA_ENVIRONMENT, status=Status.PENDING)
+    overdue = mine.filter(~Exists(heard_of), expires_at__lte=timezone.now())
+    return list(overdue.order_by("expires_at")[:BATCH])
+
+
+def _claim_due(room: int) -> list[Transaction]:
+    """Claim payments whose question is due; whoever moves `check_after` first has the row."""
+    if room <= 0 or budget.is_silent():
+        return []
+    now = timezone.now()
+    due = Transaction.objects.filter(
+        Q(status__in=(Status.PENDING, Status.FAILED)), environment=settings.MPESA_ENVIRONMENT, check_after__lte=now
+    ).order_by(F("status").desc(), "check_after")[:room]
+    return [payment for payment in due if _claim(payment, now)]
+
+
+def _claim(payment: Transaction, now: datetime) -> bool:
+    mine = Transaction.objects.filter(pk=payment.pk, check_after=payment.check_after)
+    return bool(mine.update(check_after=now + CLAIM))
+
+
+def _ask(payment: Transaction) -> bool:
+    started = timezone.now()
+    is_hint = payment.hinted_at is not None and payment.hinted_at == payment.check_after
+    asked = reconcile_one(payment, for_hint=is_hint)
+    if asked:
+        Transaction.objects.filter(pk=payment.pk).update(checks=F("checks") + 1)
+    payment.refresh_from_db()
+    still_mine = Transaction.objects.filter(pk=payment.pk, check_after__gt=started).exclude(status=Status.COMPLETED)
+    still_mine.update(check_after=_next_check(payment, soon=not asked and not is_hint))
+    return asked
+
+
+def _next_check(payment: Transaction, *, soon: bool) -> datetime | None:
+    """Return when to ask again: growing gaps, once more shortly before expiry, then ever more rarely."""
+    now = timezone.now()
+    if not payment.checkout_request_id:
+        return payment.expires_at if now < payment.expires_at else None
+    if soon:
+        return now + NO_BUDGET
+    if payment.status == Status.FAILED:
+        failed_at = payment.failed_at or now
+        later = [failed_at + timedelta(seconds=gap) for gap in GAPS_AFTER_FAILURE]
+        return next((moment for moment in later if moment > now), None)
+    ordinary = now + timedelta(seconds=GAPS[min(max(payment.checks - 1, 0), len(GAPS) - 1)])
+    last = payment.expires_at - LAST_QUESTION_BEFORE_EXPIRY
+    return last if now < last < ordinary else ordinary
+
+
+def _closing(work: Callable[[Transaction], bool]) -> Callable[[Transaction], bool]:
+    """Return `work` with its thread's connection given back, and with a fault logged instead of lost."""
+
+    def run(payment: Transaction) -> bool:
+        try:
+            return work(payment)
+        except Exception:
+            log.exception("reconciler.question_failed", transaction_id=str(payment.pk))
+            return False
+        finally:
+            connection.close()
+
+    return run

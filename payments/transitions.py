@@ -1,0 +1,207 @@
+"""The one door through which a payment changes.
+
+    PENDING ──▶ COMPLETED ◀── FAILED        money wins, also when it comes late
+       └──────────▶ FAILED                  a refusal, a listed code, or time
+
+COMPLETED never changes back. Whoever comes second changes nothing: the guard is the WHERE of one UPDATE, so it
+holds between threads, processes and machines. Locks are always taken order first, then payment.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import structlog
+from django.db.models import Case, F, Q, Value, When
+from django.db.transaction import atomic, on_commit
+from django.utils import timezone
+from shop.orders import PaidOutcome, mark_paid
+
+from payments.models import Callback, Discrepancy, Reason, Source, Status, Transaction, TransactionEvent
+from payments.signals import transaction_changed
+from shop.models import Order
+
+log = structlog.get_logger(__name__)
+
+REACHED_FROM: dict[Status, tuple[Status, ...]] = {
+    Status.COMPLETED: (Status.PENDING, Status.FAILED),
+    Status.FAILED: (Status.PENDING,),
+}
+# What may be learnt later without a change of status: the field, and while in which status.
+AMENDED_IN: dict[str, tuple[Status, ...]] = {
+    "mpesa_receipt_number": (Status.COMPLETED,),
+    "earlier_paid": (Status.PENDING,),
+    "under_review": (Status.PENDING, Status.FAILED),
+}
+_UNSAID: dict[str, Any] = {"mpesa_receipt_number": "", "earlier_paid": False, "under_review": False}
+LATE_CHECK = timedelta(seconds=20)  # after a failure that money may still contradict
+
+
+def transition(
+    transaction_id: UUID,
+    new_status: Status,
+    *,
+    source: Source,
+    reason: Reason | None = None,
+    note: str = "",
+    callback: Callback | None = None,
+    **fields: Any,
+) -> bool:
+    """Change the status of a payment if the table allows it from where it is now; return whether it did.
+
+    1. One guarded UPDATE with version + 1; a payment under review is completed by staff alone.
+    2. The event row; for a success also the order, in the same database transaction.
+    3. After commit, `transaction_changed`.
+    """
+    with atomic():
+        if new_status == Status.COMPLETED:
+            _lock_order(transaction_id)
+        if not _write_status(transaction_id, new_status, source, reason, fields):
+            return False
+        payment = Transaction.objects.get(pk=transaction_id)
+        old = Status.FAILED if payment.late else Status.PENDING
+        record(payment, source=source, old_status=old, note=note, callback=callback)
+        if new_status == Status.COMPLETED:
+            _settle_order(payment)
+        _announce(payment)
+    log.info(
+        "transaction.changed",
+        transaction_id=str(transaction_id),
+        order_id=str(payment.order_id),
+        status=payment.status,
+        reason=payment.reason or None,
+        source=str(source),
+        version=payment.version,
+        late=payment.late,
+        surplus=payment.surplus,
+    )
+    return True
+
+
+def _lock_order(transaction_id: UUID) -> None:
+    Order.objects.select_for_update(of=("self",)).filter(transactions=transaction_id).values("pk").first()
+
+
+def _write_status(
+    transaction_id: UUID, new_status: Status, source: Source, reason: Reason | None, fields: dict[str, Any]
+) -> bool:
+    guard = Q(pk=transaction_id, status__in=REACHED_FROM[new_status])
+    now = timezone.now()
+    changes: dict[str, Any] = {"status": new_status, "reason": reason or "", "version": F("version") + 1, **fields}
+    if new_status == Status.COMPLETED:
+        if source != Source.STAFF:
+            guard &= Q(under_review=False)
+        was_failed = Case(When(status=Status.FAILED, then=Value(True)), default=Value(False))
+        changes |= {"late": was_failed, "completed_at": now, "check_after": None, "under_review": False}
+    else:
+        changes |= {"failed_at": now, "failed_by": source}
+        changes.setdefault("check_after", check_after_failure(reason, now))
+    return bool(Transaction.objects.filter(guard).update(updated_at=now, **changes))
+
+
+def check_after_failure(reason: Reason | None, now: datetime) -> datetime | None:
+    """Return when to ask about a failed payment again: only where no code has proved that no money moved."""
+    if reason in {Reason.EXPIRED, Reason.NO_RESPONSE, Reason.UNKNOWN, Reason.PROMPT_EXPIRED, Reason.UNDER_REVIEW}:
+        return now + LATE_CHECK
+    return None
+
+
+def _settle_order(payment: Transaction) -> None:
+    """Mark the order paid, once; money that fits nowhere is kept as a discrepancy, never dropped."""
+    outcome = mark_paid(payment.order_id, payment.amount)
+    if outcome == PaidOutcome.SURPLUS:
+        Transaction.objects.filter(pk=payment.pk).update(surplus=True)
+        payment.surplus = True
+        open_discrepancy(payment, Discrepancy.Kind.SURPLUS, amount=payment.amount)
+    elif outcome == PaidOutcome.AFTER_CANCEL:
+        open_discrepancy(payment, Discrepancy.Kind.PAID_AFTER_CANCEL, amount=payment.amount)
+    if payment.late:
+        open_discrepancy(payment, Discrepancy.Kind.LATE, amount=payment.amount)
+    _tell_open_attempts(payment)
+
+
+def _tell_open_attempts(paid: Transaction) -> None:
+    """Let the page of a prompt that is still open say that the earlier payment has arrived."""
+    others = Transaction.objects.filter(order=paid.order_id, status=Status.PENDING).exclude(pk=paid.pk)
+    for other_id in others.values_list("pk", flat=True):
+        amend(other_id, source=Source.CALLBACK, note="An earlier attempt paid this order", earlier_paid=True)
+
+
+def amend(
+    transaction_id: UUID, *, source: Source, note: str = "", callback: Callback | None = None, **fields: Any
+) -> bool:
+    """Add what was learnt later (a receipt, a review) without a change of status; version + 1.
+
+    A field that already says something is left as it is: whoever comes second changes nothing.
+    """
+    guard = Q(pk=transaction_id)
+    for name in fields.keys() & AMENDED_IN.keys():
+        guard &= Q(status__in=AMENDED_IN[name]) & (Q(**{f"{name}__isnull": True}) | Q(**{name: _UNSAID[name]}))
+    with atomic():
+        changed = Transaction.objects.filter(guard).update(
+            version=F("version") + 1, updated_at=timezone.now(), **fields
+        )
+        if changed:
+            payment = Transaction.objects.get(pk=transaction_id)
+            record(payment, source=source, note=note, callback=callback)
+            _announce(payment)
+    return bool(changed)
+
+
+def put_under_review(transaction_id: UUID, *, source: Source, note: str = "", callback: Callback | None = None) -> bool:
+    """Keep everybody but a supervisor from completing the payment; its open pages are told."""
+    failed = When(status=Status.FAILED, then=Value(Reason.UNDER_REVIEW))
+    reason = Case(failed, default=F("reason"))
+    return amend(transaction_id, source=source, note=note, callback=callback, under_review=True, reason=reason)
+
+
+def record(
+    payment: Transaction,
+    *,
+    source: Source,
+    note: str = "",
+    old_status: str = "",
+    result_code: str = "",
+    callback: Callback | None = None,
+) -> None:
+    """Write one line of the payment's history; evidence that changed nothing is a line too."""
+    TransactionEvent.objects.create(
+        transaction=payment,
+        version=payment.version,
+        old_status=old_status or payment.status,
+        new_status=payment.status,
+        reason=payment.reason,
+        source=source,
+        note=note[:250],
+        result_code=result_code or payment.result_code,
+        callback=callback,
+    )
+
+
+def open_discrepancy(payment: Transaction, kind: Discrepancy.Kind, **evidence: Any) -> bool:
+    """Open a discrepancy, once per evidence; return whether it is new."""
+    fingerprint = hashlib.sha256(json.dumps(evidence, sort_keys=True, default=str).encode()).hexdigest()
+    blocking = kind in Discrepancy.BLOCKING and payment.status != Status.COMPLETED
+    _, is_new = Discrepancy.objects.get_or_create(
+        transaction=payment,
+        kind=kind,
+        fingerprint=fingerprint,
+        defaults={"evidence": json.loads(json.dumps(evidence, default=str)), "blocking": blocking},
+    )
+    if is_new:
+        log.warning("discrepancy.opened", transaction_id=str(payment.pk), kind=str(kind), blocking=blocking)
+    return is_new
+
+
+def _announce(payment: Transaction) -> None:
+    transaction_id, version = payment.pk, payment.version
+
+    def send() -> None:
+        # send_robust: a listener that fails must never hurt a payment that is already committed.
+        transaction_changed.send_robust(Transaction, transaction_id=transaction_id, version=version)
+
+    on_commit(send)

@@ -1,0 +1,21 @@
+"""The routes of contract and page; machines may leave the trailing slash away and are never redirected."""
+
+from __future__ import annotations
+
+from django.urls import path, re_path
+
+from payments import views
+
+urlpatterns = [
+    re_path(r"^payments/stk-push/?$", views.STKPushView.as_view(), name="stk_push"),
+    re_path(r"^payments/status/?$", views.payment_status, name="payment_status"),
+    re_path(r"^payments/callback/(?P<token>[^/]+)/?$", views.callback, name="callback"),
+    re_path(r"^mpesa/stk_push_callback(?:/(?P<token>[^/]+))?/?$", views.mpesa_stk_push_callback, name="seed_callback"),
+    path("payments/<uuid:transaction_id>/", views.payment, name="payment"),
+    path("payments/<uuid:transaction_id>/receipt/", views.receipt, name="receipt"),
+    re_path(r"^api/orders/(?P<order_id>[^/]+)/?$", views.api_order, name="api_order"),
+    re_path(r"^api/schema/?$", views.schema, name="schema"),
+    re_path(r"^healthz/?$", views.healthz, name="healthz"),
+    re_path(r"^readyz/?$", views.readyz, name="readyz"),
+    re_path(r"^metrics/?$", views.metrics, name="metrics"),
+]

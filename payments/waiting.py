@@ -1,0 +1,86 @@
+"""Held polls: requests of this process that wait until a payment has a newer version."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from uuid import UUID
+
+HELD_PER_PAYMENT = 4
+HELD_PER_PROCESS = 200
+
+
+class Waiter:
+    """One held poll; `newer` resolves once a version above `since` is known."""
+
+    def __init__(self, since: int) -> None:
+        self.since = since
+        self._loop = asyncio.get_running_loop()
+        self._newer = asyncio.Event()
+
+    async def wait(self, seconds: float) -> bool:
+        """Return True as soon as there is something newer, False when `seconds` are over."""
+        try:
+            await asyncio.wait_for(self._newer.wait(), seconds)
+        except TimeoutError:
+            return False
+        return True
+
+    def wake(self) -> None:
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._newer.set)
+
+
+_waiters: dict[UUID, set[Waiter]] = defaultdict(set)
+_lock = threading.Lock()
+
+
+@contextmanager
+def held(transaction_id: UUID, since: int) -> Iterator[Waiter | None]:
+    """Register a held poll before its payment is read, so that no change falls in between; None when too many."""
+    waiter = _register(transaction_id, since)
+    try:
+        yield waiter
+    finally:
+        _forget(transaction_id, waiter)
+
+
+def _register(transaction_id: UUID, since: int) -> Waiter | None:
+    with _lock:
+        in_all = sum(len(waiters) for waiters in _waiters.values())
+        if in_all >= HELD_PER_PROCESS or len(_waiters.get(transaction_id, ())) >= HELD_PER_PAYMENT:
+            return None
+        waiter = Waiter(since)
+        _waiters[transaction_id].add(waiter)
+        return waiter
+
+
+def _forget(transaction_id: UUID, waiter: Waiter | None) -> None:
+    with _lock:
+        waiters = _waiters.get(transaction_id, set())
+        waiters.discard(waiter)
+        if not waiters:
+            _waiters.pop(transaction_id, None)
+
+
+def wake(transaction_id: UUID, version: int) -> None:
+    """Answer every held poll that has seen less than `version`; callable from any thread."""
+    with _lock:
+        waiters = [waiter for waiter in _waiters.get(transaction_id, ()) if version > waiter.since]
+    for waiter in waiters:
+        waiter.wake()
+
+
+def watched() -> dict[UUID, int]:
+    """Return the payments that have held polls here, each with the lowest version already seen."""
+    with _lock:
+        return {key: min(waiter.since for waiter in waiters) for key, waiters in _waiters.items() if waiters}
+
+
+def count() -> int:
+    """Return how many polls are held by this process."""
+    with _lock:
+        return sum(len(waiters) for waiters in _waiters.values())
