@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import secrets
 import uuid
+from typing import Any
 
 from django.db import models
 from django.db.models import F, Q
+from django.templatetags.static import static
 from django.utils.translation import gettext_lazy as _
 
 CURRENCY = "KES"
 LARGEST_AMOUNT = 250_000  # KES, M-PESA's limit for one payment
 LARGEST_QUANTITY = 99  # of one product in one order
+MOST_LINES = 50  # in one order
 
 # Without 0/O, 1/I/L, 5/S, 2/Z, 8/B and U/V: customers read these aloud and type them on a keypad.
 UNMISTAKABLE = "34679ACDEFGHJKMNPQRTWXY"
@@ -20,6 +23,10 @@ UNMISTAKABLE = "34679ACDEFGHJKMNPQRTWXY"
 def new_account_number() -> str:
     """Return eight unmistakable letters and digits by which a customer and the shop name an order."""
     return "".join(secrets.choice(UNMISTAKABLE) for _ in range(8))
+
+
+class OrderIsFixed(Exception):
+    """An order that somebody has begun to pay keeps its lines and its amount: they are what the payment is for."""
 
 
 class Product(models.Model):
@@ -39,6 +46,14 @@ class Product(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def picture_url(self) -> str:
+        """Empty when there is no such file: a slip in the admin must not take the whole catalogue down."""
+        try:
+            return static(f"catalogue/{self.picture}") if self.picture else ""
+        except ValueError:
+            return ""
 
 
 class Order(models.Model):
@@ -75,6 +90,24 @@ class Order(models.Model):
     def __str__(self) -> str:
         return self.number
 
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        if not self._state.adding and self.is_fixed and self._amount_differs():
+            raise OrderIsFixed(f"Order {self.number} has a payment; its amount stays.")
+        super().save(*args, **kwargs)
+
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        if self.is_fixed:
+            raise OrderIsFixed(f"Order {self.number} has a payment; it is kept.")
+        return super().delete(*args, **kwargs)
+
+    def _amount_differs(self) -> bool:
+        return not Order.objects.filter(pk=self.pk, amount=self.amount).exists()
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether a payment was ever begun for it, whatever became of that."""
+        return self.transactions.exists()
+
     @property
     def number(self) -> str:
         """The account number as people write it: 7QK3-M9TX."""
@@ -86,12 +119,30 @@ class Order(models.Model):
         return max(0, self.amount - self.amount_paid)
 
 
+class OrderLineQuerySet(models.QuerySet["OrderLine"]):
+    """Refuses what would go round `OrderLine.save` and `delete`."""
+
+    def update(self, **kwargs: Any) -> int:
+        self._refuse_fixed()
+        return super().update(**kwargs)
+
+    def delete(self) -> tuple[int, dict[str, int]]:
+        self._refuse_fixed()
+        return super().delete()
+
+    def _refuse_fixed(self) -> None:
+        if Order.objects.filter(transactions__isnull=False, lines__in=self.values("pk")).exists():
+            raise OrderIsFixed("One of these lines belongs to an order that has a payment.")
+
+
 class OrderLine(models.Model):
     order = models.ForeignKey(Order, on_delete=models.CASCADE, related_name="lines")
     product = models.ForeignKey(Product, on_delete=models.PROTECT)
     name = models.CharField(max_length=80)
     unit_price = models.PositiveIntegerField(help_text=_("Whole KES, copied when the order was placed"))
     quantity = models.PositiveSmallIntegerField()
+
+    objects = OrderLineQuerySet.as_manager()
 
     class Meta:
         ordering = ["id"]
@@ -102,6 +153,20 @@ class OrderLine(models.Model):
 
     def __str__(self) -> str:
         return f"{self.quantity} × {self.name}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        self._refuse_fixed()
+        super().save(*args, **kwargs)
+
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        self._refuse_fixed()
+        return super().delete(*args, **kwargs)
+
+    def _refuse_fixed(self) -> None:
+        """Look at the order the line is stored with as well: moving a line away changes that one too."""
+        orders = [self.order_id, *OrderLine.objects.filter(pk=self.pk).values_list("order_id", flat=True)]
+        if Order.objects.filter(pk__in=orders, transactions__isnull=False).exists():
+            raise OrderIsFixed("The order has a payment; its lines stay.")
 
     @property
     def total(self) -> int:
