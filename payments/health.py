@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from django.db import DatabaseError, connection
 
-from payments import inbox, reconciler
+from payments import reconciler, spool
 
 STALE_AFTER = 30  # seconds without a reconciler pass
 
@@ -48,4 +48,4 @@ def _reconciler() -> bool:
 
 add_probe("database", _database)
 add_probe("reconciler", _reconciler)
-add_probe("spool", lambda: inbox.spool_length() == 0)
+add_probe("spool", lambda: spool.length() == 0)

@@ -12,14 +12,17 @@ from uuid import UUID
 
 import structlog
 from django.conf import settings
-from django.db import IntegrityError
+from django.db import IntegrityError, InterfaceError, OperationalError
 from django.db.models import F
 from django.db.transaction import atomic
 from django.utils import timezone
 
+from payments import spool
 from payments.daraja.results import NotACallback, StkCallback, parse_callback
+from payments.db import release_connection
 from payments.models import Callback, Status, Transaction
 from payments.settlement import ask_now, settle_callback
+from payments.spool import Arrived
 
 log = structlog.get_logger(__name__)
 
@@ -37,24 +40,40 @@ MOST_ATTEMPTS = 20  # after that a person has to look: the row stays visible as 
 def receive(transaction_id: UUID, body: bytes, remote_address: str | None) -> bool:
     """Store a callback that came with the payment's token, then settle it; False when the body is no callback.
 
-    Returns once the body is safely stored, whatever settling it brings: what fails there is driven again.
+    Returns once the body is safely stored, whatever settling it brings: what fails there is driven again. Without
+    a database the body goes to the spool; raises `spool.SpoolFull` or OSError when that cannot take it either.
     """
-    if settings.MPESA_CALLBACK_IPS and remote_address not in settings.MPESA_CALLBACK_IPS:
-        return _receive_from_elsewhere(transaction_id, body, remote_address)
     try:
-        told = parse_callback(body)
+        return _take(Arrived(transaction_id, body, remote_address, timezone.now()))
+    except (OperationalError, InterfaceError):
+        release_connection()
+        spool.append(transaction_id, body, remote_address)
+        return _is_callback(body)
+
+
+def _is_callback(body: bytes) -> bool:
+    try:
+        parse_callback(body)
+    except NotACallback:
+        return False
+    return True
+
+
+def _take(arrived: Arrived) -> bool:
+    if settings.MPESA_CALLBACK_IPS and arrived.remote_address not in settings.MPESA_CALLBACK_IPS:
+        return _take_from_elsewhere(arrived)
+    try:
+        told = parse_callback(arrived.body)
     except NotACallback as error:
-        return _reject(transaction_id, body, remote_address, str(error))
-    callback = _store(transaction_id, body, remote_address, trusted=True, checkout_request_id=told.checkout_request_id)
+        return _reject(arrived, str(error))
+    callback = _store(arrived, trusted=True, checkout_request_id=told.checkout_request_id)
     if callback.state == Callback.State.RECEIVED:
         process(callback, told)
     return True
 
 
 def _store(
-    transaction_id: UUID | None,
-    body: bytes,
-    remote_address: str | None,
+    arrived: Arrived,
     *,
     trusted: bool,
     checkout_request_id: str = "",
@@ -62,23 +81,23 @@ def _store(
     outcome: str = "",
 ) -> Callback:
     """Insert the body, or count one more copy of it; a forged copy never counts as one of the true callback."""
-    digest = hashlib.sha256(body).hexdigest()
-    scope = f"{settings.MPESA_ENVIRONMENT}|{transaction_id}|{trusted}|{digest}"
+    digest = hashlib.sha256(arrived.body).hexdigest()
+    scope = f"{settings.MPESA_ENVIRONMENT}|{arrived.transaction_id}|{trusted}|{digest}"
     key = hashlib.sha256(scope.encode()).hexdigest()
     try:
         with atomic():
             return Callback.objects.create(
                 dedup_key=key,
                 environment=settings.MPESA_ENVIRONMENT,
-                transaction_id=transaction_id,
+                transaction_id=arrived.transaction_id,
                 trusted=trusted,
-                body=body,
+                body=arrived.body,
                 digest=digest,
                 checkout_request_id=checkout_request_id,
-                remote_address=remote_address or None,
+                remote_address=arrived.remote_address,
                 state=state,
                 outcome=outcome[:250],
-                received_at=timezone.now(),
+                received_at=arrived.received_at,
             )
     except IntegrityError:
         Callback.objects.filter(dedup_key=key).update(copies=F("copies") + 1)
@@ -117,27 +136,25 @@ def redrive() -> int:
     return sum(not process(callback) for callback in left.order_by("id")[:200])
 
 
-def _reject(transaction_id: UUID, body: bytes, remote_address: str | None, why: str) -> bool:
+def replay_spool() -> int:
+    """Take what waited on disk; raises while the database is still away."""
+    return spool.replay(_take)
+
+
+def _reject(arrived: Arrived, why: str) -> bool:
     """Keep a few bodies that are no callback as evidence, and ask Daraja what they were meant to say."""
-    rejected = Callback.objects.filter(transaction_id=transaction_id, state=Callback.State.REJECTED)
+    rejected = Callback.objects.filter(transaction_id=arrived.transaction_id, state=Callback.State.REJECTED)
     if rejected.count() < REJECTED_KEPT:
-        _store(transaction_id, body, remote_address, trusted=True, state=Callback.State.REJECTED, outcome=why)
-    ask_now(transaction_id)
-    log.warning("callback.rejected", transaction_id=str(transaction_id), why=why)
+        _store(arrived, trusted=True, state=Callback.State.REJECTED, outcome=why)
+    ask_now(arrived.transaction_id)
+    log.warning("callback.rejected", transaction_id=str(arrived.transaction_id), why=why)
     return False
 
 
-def _receive_from_elsewhere(transaction_id: UUID, body: bytes, remote_address: str | None) -> bool:
+def _take_from_elsewhere(arrived: Arrived) -> bool:
     """Store a callback whose sender is not in MPESA_CALLBACK_IPS, and only ask Daraja."""
-    _store(
-        transaction_id,
-        body,
-        remote_address,
-        trusted=False,
-        state=Callback.State.HINT,
-        outcome="the sender is not in MPESA_CALLBACK_IPS",
-    )
-    ask_now(transaction_id)
+    _store(arrived, trusted=False, state=Callback.State.HINT, outcome="the sender is not in MPESA_CALLBACK_IPS")
+    ask_now(arrived.transaction_id)
     return True
 
 
@@ -151,14 +168,8 @@ def receive_hint(body: bytes, remote_address: str | None) -> None:
         return
     if not _room_for_hint(told.checkout_request_id, remote_address):
         return
-    _store(
-        None,
-        body,
-        remote_address,
-        trusted=False,
-        checkout_request_id=told.checkout_request_id,
-        state=Callback.State.HINT,
-    )
+    arrived = Arrived(None, body, remote_address, timezone.now())
+    _store(arrived, trusted=False, checkout_request_id=told.checkout_request_id, state=Callback.State.HINT)
     _ask_for_hint(told.checkout_request_id)
 
 
@@ -179,8 +190,3 @@ def _ask_for_hint(checkout_request_id: str) -> None:
         environment=settings.MPESA_ENVIRONMENT, checkout_request_id=checkout_request_id
     ).exclude(status=Status.COMPLETED)
     payment.exclude(hinted_at__gt=now - HINT_AGAIN).update(hinted_at=now, check_after=now)
-
-
-def spool_length() -> int:
-    """Return how many callbacks wait on disk because the database was away."""
-    return 0

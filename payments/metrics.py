@@ -9,7 +9,7 @@ from django.db.models import Count, Sum
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 
-from payments import inbox, reconciler, waiting
+from payments import reconciler, spool, waiting
 from payments.models import Callback, Discrepancy, Status, Transaction
 
 _gauges: dict[str, tuple[str, Callable[[], float]]] = {}
@@ -62,5 +62,5 @@ def metrics_text() -> bytes:
 
 
 add_gauge("held_polls", "Polls that this process is holding", waiting.count)
-add_gauge("spool_length", "Callbacks on disk, waiting for the database", inbox.spool_length)
+add_gauge("spool_length", "Callbacks on disk, waiting for the database", spool.length)
 add_gauge("reconciler_age_seconds", "Seconds since the last pass here", lambda: reconciler.last_pass_age() or 0.0)

@@ -19,7 +19,7 @@ from django.db import connection
 from django.db.models import Exists, F, OuterRef, Q
 from django.utils import timezone
 
-from payments import budget, inbox
+from payments import budget, inbox, spool
 from payments.daraja import client
 from payments.models import Callback, Status, Transaction
 from payments.settlement import expire, settle_query
@@ -102,8 +102,10 @@ def last_pass_age() -> float | None:
 def _pass(askers: ThreadPoolExecutor, room: int = BATCH) -> tuple[int, list[Future[bool]]]:
     """Inbox first: a callback that is already here must not lose against a question or against time."""
     global _last_pass
+    if spool.length():
+        inbox.replay_spool()
     inbox.redrive()
-    expired = 0 if inbox.spool_length() else sum(expire_one(payment) for payment in _overdue())
+    expired = 0 if spool.length() else sum(expire_one(payment) for payment in _overdue())
     questions = [askers.submit(_closing(_ask), payment) for payment in _claim_due(room)]
     _last_pass = time.monotonic()
     return expired, questions

@@ -201,7 +201,7 @@ def _remember_first_answer(payment: Transaction, answer: QueryAnswer, now: datet
     _note(payment, Source.QUERY, f"First answer: {answer.result_desc}", answer.result_code)
 
 
-def ask_now(transaction_id: UUID) -> None:
+def ask_now(transaction_id: UUID | None) -> None:
     """Have the reconciler ask Daraja about this payment in its next pass, if money may still arrive for it."""
     not_paid = ~Q(status=Status.COMPLETED)
     Transaction.objects.filter(not_paid, pk=transaction_id).update(check_after=timezone.now())

@@ -19,11 +19,11 @@ import structlog
 from django.db.models import Case, F, Q, Value, When
 from django.db.transaction import atomic, on_commit
 from django.utils import timezone
-from shop.orders import PaidOutcome, mark_paid
 
 from payments.models import Callback, Discrepancy, Reason, Source, Status, Transaction, TransactionEvent
 from payments.signals import transaction_changed
 from shop.models import Order
+from shop.orders import PaidOutcome, mark_paid
 
 log = structlog.get_logger(__name__)
 

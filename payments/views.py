@@ -7,6 +7,7 @@ import ipaddress
 import uuid
 from typing import Any
 
+import structlog
 from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.db import DatabaseError
@@ -23,7 +24,7 @@ from django.views.decorators.http import require_GET
 
 from jsonhttp import Problem, json_route, problem, problems, read_json, refuse_foreign_origin, require_method
 from middleware import client_address
-from payments import health, idempotency, inbox, waiting
+from payments import health, idempotency, inbox, spool, waiting
 from payments.callback_token import read_callback_token
 from payments.checkout import CheckoutRefused, start_checkout
 from payments.db import release_connection
@@ -34,6 +35,8 @@ from payments.phone_numbers import InvalidPhoneNumber, normalise_phone_number
 from payments.schema import SCHEMA
 from shop.models import Order
 from shop.orders import order_document
+
+log = structlog.get_logger(__name__)
 
 LONGEST_HOLD = 25  # seconds
 TYPED_NUMBERS_KEPT = 20  # a session
@@ -321,7 +324,12 @@ def callback(request: HttpRequest, token: str) -> HttpResponse:
 
 
 def _receive(transaction_id: uuid.UUID, body: bytes, request: HttpRequest) -> HttpResponse:
-    if inbox.receive(transaction_id, body, client_address(request) or None):
+    try:
+        is_callback = inbox.receive(transaction_id, body, client_address(request) or None)
+    except (spool.SpoolFull, OSError):
+        log.exception("callback.lost", transaction_id=str(transaction_id))
+        return problem(503, "not_stored", _("The callback could not be stored."), headers={"Retry-After": "5"})
+    if is_callback:
         return JsonResponse(ACCEPTED)
     return problem(400, "not_a_callback", _("This is not an STK callback."))
 
@@ -365,7 +373,7 @@ def healthz(request: HttpRequest) -> HttpResponse:
 def readyz(request: HttpRequest) -> HttpResponse:
     """Say whether this process should be given work, and how many callbacks wait on disk."""
     missing = health.not_ready()
-    answer = {"status": "not ready" if missing else "ready", "not_ready": missing, "spool": inbox.spool_length()}
+    answer = {"status": "not ready" if missing else "ready", "not_ready": missing, "spool": spool.length()}
     return JsonResponse(answer, status=503 if missing else 200)
 
 

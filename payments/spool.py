@@ -1,0 +1,184 @@
+"""Callbacks on disk while the database is away: Safaricom tells us once, so what it says must be kept somewhere.
+
+One file per process, held by a lock as long as its owner lives; `replay` empties our own file and those of the dead.
+A record is its length, its SHA-256 and its payload, so that a tail torn by a power cut is seen and skipped. Only
+bodies that came with a valid token are written, with the payment's id and never with the token.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import struct
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import BinaryIO
+
+import structlog
+from django.conf import settings
+from django.utils import timezone
+
+log = structlog.get_logger(__name__)
+
+LARGEST_SPOOL = 256 * 1024 * 1024  # bytes, of all files together
+_HEAD = struct.Struct(">4sI32s")
+_MAGIC = b"PAPO"
+
+
+class SpoolFull(Exception):
+    """Neither the database nor the disk can take the callback: it is refused with 503, nothing was kept."""
+
+
+@dataclass(frozen=True)
+class Arrived:
+    """One body that arrived: for which payment its token spoke, from where and when."""
+
+    transaction_id: uuid.UUID | None
+    body: bytes
+    remote_address: str | None
+    received_at: datetime
+
+
+_lock = threading.Lock()
+_own: tuple[Path, BinaryIO] | None = None
+
+
+def append(transaction_id: uuid.UUID, body: bytes, remote_address: str | None) -> None:
+    """Write a callback to this process's file and wait until the disk has it; raises `SpoolFull` or OSError."""
+    about = {
+        "transaction_id": transaction_id.hex,
+        "remote_address": remote_address,
+        "received_at": timezone.now().isoformat(),
+    }
+    payload = json.dumps(about).encode() + b"\n" + body
+    record = _HEAD.pack(_MAGIC, len(payload), hashlib.sha256(payload).digest()) + payload
+    with _lock:
+        if _bytes_in_all() + len(record) > LARGEST_SPOOL:
+            raise SpoolFull
+        file = _own_file()
+        file.write(record)
+        file.flush()
+        os.fsync(file.fileno())
+    log.warning("callback.spooled", transaction_id=str(transaction_id))
+
+
+def _own_file() -> BinaryIO:
+    global _own
+    if _own is None:
+        directory = _directory()
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = directory / f"{os.getpid()}-{uuid.uuid4().hex}.spool"
+        file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600), "wb")
+        fcntl.flock(file, fcntl.LOCK_EX)
+        _sync_directory(directory)
+        _own = path, file
+    return _own[1]
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def length() -> int:
+    """Return how many callbacks wait on disk, in the files of all processes."""
+    return sum(1 for path in _files() for _record in _read(path))
+
+
+def replay(take: Callable[[Arrived], object]) -> int:
+    """Give every spooled callback to `take`, then delete the files; return how many were given.
+
+    `take` returns once the callback is committed and raises when it cannot be yet: then everything stays for the
+    next time, and what was taken already is recognised as a copy.
+    """
+    taken = _replay_own(take)
+    for path in _files():
+        with path.open("rb") as file:
+            if _is_orphan(file):
+                taken += _empty(path, take)
+    return taken
+
+
+def _replay_own(take: Callable[[Arrived], object]) -> int:
+    """Close our own file first, so that callbacks which come meanwhile begin another one."""
+    global _own
+    with _lock:
+        mine, _own = _own, None
+    if mine is None:
+        return 0
+    path, file = mine
+    with file:
+        return _empty(path, take)
+
+
+def _is_orphan(file: BinaryIO) -> bool:
+    """Return whether the process that wrote the file is gone: it held the lock as long as it lived."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _empty(path: Path, take: Callable[[Arrived], object]) -> int:
+    taken = 0
+    for taken, arrived in enumerate(_read(path, report=True), start=1):  # noqa: B007 - the count is the answer
+        take(arrived)
+    path.unlink(missing_ok=True)
+    log.info("spool.replayed", callbacks=taken)
+    return taken
+
+
+def _read(path: Path, *, report: bool = False) -> Iterator[Arrived]:
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return
+    at = 0
+    while at < len(data):
+        payload = _payload(data, at)
+        if payload is None:
+            if report:
+                log.error("spool.torn", bytes_skipped=len(data) - at)
+            return
+        yield _arrived(payload)
+        at += _HEAD.size + len(payload)
+
+
+def _payload(data: bytes, at: int) -> bytes | None:
+    """Return the whole, undamaged record that begins at `at`, or None."""
+    head = data[at : at + _HEAD.size]
+    if len(head) < _HEAD.size:
+        return None
+    magic, size, digest = _HEAD.unpack(head)
+    payload = data[at + _HEAD.size : at + _HEAD.size + size]
+    whole = magic == _MAGIC and len(payload) == size and hashlib.sha256(payload).digest() == digest
+    return payload if whole else None
+
+
+def _arrived(payload: bytes) -> Arrived:
+    about, _, body = payload.partition(b"\n")
+    facts = json.loads(about)
+    received_at = datetime.fromisoformat(facts["received_at"])
+    return Arrived(uuid.UUID(hex=facts["transaction_id"]), body, facts["remote_address"], received_at)
+
+
+def _files() -> list[Path]:
+    return sorted(_directory().glob("*.spool"))
+
+
+def _bytes_in_all() -> int:
+    return sum(path.stat().st_size for path in _files())
+
+
+def _directory() -> Path:
+    return Path(settings.CALLBACK_SPOOL_DIR)
