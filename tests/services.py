@@ -1,0 +1,142 @@
+"""Run a command with a PostgreSQL and a Redis of its own: `python -m tests.services pytest …`.
+
+Both listen on free loopback ports, keep their files in a temporary directory and end with the command. PostgreSQL
+refuses to run as root, so root starts them as another user.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import redis
+
+START_WITHIN = 30  # seconds
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def find_program(name: str) -> str:
+    """Return the path of a program of PostgreSQL or Redis; Debian keeps PostgreSQL's out of PATH."""
+    versions = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
+    path = shutil.which(name) or next((str(found / name) for found in versions[::-1] if (found / name).exists()), None)
+    if not path:
+        raise SystemExit(f"{name} is not installed; `sh tools/need.sh` installs what the tests need.")
+    return path
+
+
+def _unprivileged() -> dict[str, Any]:
+    """Return how to start a process as somebody else than root."""
+    if os.geteuid() != 0:
+        return {}
+    names = {user.pw_name for user in pwd.getpwall()}
+    user = pwd.getpwnam("postgres" if "postgres" in names else "nobody")
+    return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+
+
+@contextmanager
+def _directory() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="papo-services-", ignore_cleanup_errors=True) as path:
+        if user := _unprivileged():
+            os.chown(path, user["user"], user["group"])
+        yield Path(path)
+
+
+@contextmanager
+def _program(arguments: list[str], directory: Path, is_ready: Callable[[], object]) -> Iterator[None]:
+    log = directory.parent / f"{directory.name}.{Path(arguments[0]).name}.log"
+    with open(log, "wb") as output:
+        process = subprocess.Popen(arguments, stdout=output, stderr=output, cwd=directory, **_unprivileged())
+    try:
+        _wait_for(is_ready, process, log)
+        yield
+        log.unlink()
+    finally:
+        process.send_signal(signal.SIGINT)  # to PostgreSQL: disconnect everybody and stop
+        process.wait(timeout=20)
+
+
+def _wait_for(is_ready: Callable[[], object], process: subprocess.Popen[bytes], log: Path) -> None:
+    give_up = time.monotonic() + START_WITHIN
+    while True:
+        try:
+            is_ready()
+        except (psycopg.OperationalError, redis.ConnectionError):
+            if process.poll() is not None or time.monotonic() > give_up:
+                raise SystemExit(f"{log.name} says:\n{log.read_text(errors='replace')}") from None
+            time.sleep(0.05)
+        else:
+            return
+
+
+@contextmanager
+def running_postgresql(*, durable: bool = False) -> Iterator[str]:
+    """Yield a DATABASE_URL. Only a `durable` one waits for the disk: the tests survive no power cut anyway."""
+    port, settings = free_port(), [] if durable else ["-c", "fsync=off", "-c", "full_page_writes=off"]
+    with _directory() as directory:
+        data = str(directory / "data")
+        subprocess.run(
+            [find_program("initdb"), "-D", data, "-U", "papo", "-E", "UTF8", "--locale=C", "-A", "trust", "--no-sync"],
+            check=True,
+            stdout=subprocess.DEVNULL,
+            cwd=directory,
+            **_unprivileged(),
+        )
+        command = [find_program("postgres"), "-D", data, "-p", str(port), "-c", "listen_addresses=127.0.0.1"]
+        command += ["-c", f"unix_socket_directories={directory}", "-c", "max_connections=300", *settings]
+        url = f"postgres://papo@127.0.0.1:{port}/postgres"
+        with _program(command, directory, lambda: psycopg.connect(url, connect_timeout=2).close()):
+            yield url
+
+
+@contextmanager
+def running_redis() -> Iterator[str]:
+    """Yield a REDIS_URL; nothing is kept on disk."""
+    port = free_port()
+    with _directory() as directory:
+        command = [find_program("redis-server"), "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
+        client = redis.Redis(port=port)
+        with _program(command, directory, client.ping):
+            yield f"redis://127.0.0.1:{port}/0"
+
+
+@contextmanager
+def running_services(*, durable: bool = False) -> Iterator[dict[str, str]]:
+    """Yield the two variables that make Papo use a PostgreSQL and a Redis started for this purpose."""
+    with ExitStack() as stack:
+        yield {
+            "DATABASE_URL": stack.enter_context(running_postgresql(durable=durable)),
+            "REDIS_URL": stack.enter_context(running_redis()),
+        }
+
+
+def main() -> int:
+    """Run the command line's command between them and return its exit status; SIGTERM reaches it too."""
+    with running_services() as urls:
+        process = subprocess.Popen(sys.argv[1:], env={**os.environ, **urls, "PAPO_TEST_SERVICES": "1"})
+        signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+        while True:
+            try:
+                return process.wait()
+            except KeyboardInterrupt:
+                continue  # the command has heard of it itself
+
+
+if __name__ == "__main__":
+    sys.exit(main())
