@@ -1,0 +1,318 @@
+/* What the customer's page does beyond htmx: it stays true when sockets, networks and phones do not.
+   Without this script every page still works; the payment page then refreshes itself. */
+(() => {
+  "use strict";
+  const root = document.documentElement;
+  root.classList.add("js");
+
+  // Every page: one submit a form, copy, print ------------------------------------------------------------------
+
+  const buttonOf = (form) => form.querySelector("button");
+
+  document.addEventListener("submit", ({ target }) => {
+    if (!target.matches("[data-once]")) return;
+    buttonOf(target).disabled = true;
+    buttonOf(target).setAttribute("aria-busy", "true");
+  });
+
+  addEventListener("pageshow", () => {
+    for (const form of document.querySelectorAll("[data-once]")) {
+      buttonOf(form).disabled = false; // the browser's Back brings the page as it was left
+      buttonOf(form).removeAttribute("aria-busy");
+    }
+    if (location.hash === "#phone_number") document.querySelector("#phone_number")?.select();
+  });
+
+  document.addEventListener("click", ({ target }) => {
+    if (target.matches("[data-print]")) print();
+    if (target.matches("[data-copy]")) copy(target);
+  });
+
+  function copy(button) {
+    const selection = getSelection();
+    selection.selectAllChildren(document.getElementById(button.dataset.copy));
+    // The old command first: navigator.clipboard does not exist on plain http, such as a phone on the shop's LAN.
+    if (document.execCommand("copy")) {
+      button.textContent = button.dataset.done;
+      say(button.dataset.done);
+      selection.removeAllRanges();
+    }
+  }
+
+  function say(words, region = "words") {
+    const element = document.getElementById(region);
+    if (element) element.textContent = words;
+  }
+
+  // The payment page --------------------------------------------------------------------------------------------
+
+  const live = document.getElementById("live");
+  if (!live) return;
+
+  const DO_NOT_COME_BACK = [4400, 4403, 4404, 4429];
+  const SILENCE = 35_000; // ms; the server pings every 15 s, and a cut network fires no close event
+  const DOUBTFUL = 20_000; // ms without a word, after which a page that comes to the front connects anew
+  const GRACE = 3_000; // ms that a socket may take before we poll
+  const RETRY = 3_000; // ms between attempts while nothing answers
+  const LONGEST_HOLD = 25; // s the server holds a poll at most
+
+  // With the jitter of 30 % the longest pause is 4.5 s: every page is back within 5 s of the server.
+  htmx.config.ws = {
+    reconnectMaxDelay: 3_500,
+    reconnectCodes: { includes: (code) => !DO_NOT_COME_BACK.includes(code) },
+    pauseOnBackground: false,
+  };
+
+  const payment = () => document.getElementById("payment");
+  const version = () => Number(payment().dataset.version);
+  const heading = () => payment().querySelector("h1").textContent;
+  const afterHeading = document.title.slice(heading().length);
+  const now = () => Date.now();
+
+  let connection = null;
+  let refused = false;
+  let heardAt = 0; // when the socket last said anything; 0: not since it opened
+  let attemptAt = now();
+  let lostAt = now();
+
+  const isLive = () => heardAt > 0 && now() - heardAt < SILENCE;
+
+  // Nothing goes backwards: one guard, in the same breath as the swap, for socket and fetch alike ---------------
+
+  const ORDER = { sending: 0, waiting: 1, checking: 2 };
+
+  function isOlder(next, shown) {
+    if (next.version !== shown.version) return Number(next.version) < Number(shown.version);
+    if (shown.final === "true" && next.final === "false") return true;
+    return (ORDER[next.state] ?? 3) < (ORDER[shown.state] ?? 3);
+  }
+
+  live.addEventListener("htmx:before:swap", (event) => {
+    const next = event.detail.tasks.map((task) => task.fragment.querySelector("#payment")).find(Boolean);
+    if (!next || isOlder(next.dataset, payment().dataset)) event.preventDefault();
+  });
+
+  let told = payment().dataset.version + payment().dataset.state;
+  live.addEventListener("htmx:after:swap", () => {
+    startClocks();
+    const { version, state } = payment().dataset;
+    if (told === version + state) return;
+    told = version + state;
+    document.title = heading() + afterHeading;
+    say(`${heading()}. ${payment().querySelector(".detail").textContent}`, state === "paid" ? "alert" : "words");
+    if (state === "paid" && navigator.userActivation?.hasBeenActive) navigator.vibrate?.(80);
+    tellSeen();
+  });
+
+  function tellSeen() {
+    requestAnimationFrame(() => setTimeout(() => {
+      if (connection?.socket?.readyState === WebSocket.OPEN) connection.socket.send(JSON.stringify({ seen: version() }));
+    }));
+  }
+
+  // The socket --------------------------------------------------------------------------------------------------
+
+  live.addEventListener("htmx:ws:before:connection", () => (attemptAt = now()));
+
+  live.addEventListener("htmx:ws:after:connection", (event) => {
+    connection = event.detail.connection;
+    attemptAt = now();
+    tellSeen();
+  });
+
+  live.addEventListener("htmx:ws:before:message:incoming", (event) => {
+    heardAt = now();
+    stopPolling();
+    show();
+    const text = event.detail.message.data;
+    if (text.startsWith("{") && JSON.parse(text).version > version()) refresh();
+  });
+
+  live.addEventListener("htmx:ws:close", (event) => {
+    if (DO_NOT_COME_BACK.includes(event.detail.code)) refused = true;
+    if (isLive()) lostAt = now();
+    heardAt = 0;
+    show();
+  });
+
+  function reconnect() {
+    if (refused) return;
+    attemptAt = now();
+    // socket.close(4000) would be echoed as 1000 and end the extension's efforts; this is the way to start anew.
+    htmx.process(live, true);
+  }
+
+  // The present fragment, whenever there is reason to think that it is newer -------------------------------------
+
+  let wanted = 0;
+  let loaded = 0;
+  let loading = null;
+  let loadedAt = 0;
+
+  function get(url, milliseconds, options = {}) {
+    const controller = new AbortController();
+    const timer = setTimeout(() => controller.abort(), milliseconds);
+    const done = fetch(url, { signal: controller.signal, ...options }).finally(() => clearTimeout(timer));
+    return { done, abort: () => controller.abort() };
+  }
+
+  function refresh({ restart = false } = {}) {
+    wanted += 1;
+    if (restart) loading?.abort(); // it may hang in a network that is gone
+    if (!loading || restart) load();
+  }
+
+  async function load() {
+    const goal = wanted;
+    const request = get(live.dataset.page, 8_000, { headers: { "HX-Request": "true" } });
+    loading = request;
+    loadedAt = now();
+    try {
+      const response = await request.done;
+      if (!response.ok) return;
+      const text = await response.text();
+      await htmx.swap({ sourceElement: live, target: "#payment", swap: "outerMorph", text, transition: false });
+      loaded = goal;
+    } catch {
+      // The clock below tries again.
+    } finally {
+      if (loading === request) loading = null;
+      if (!loading && loaded === goal && wanted > goal) load();
+    }
+  }
+
+  // Polling, while the socket is not proven alive; the server holds each poll until there is news -----------------
+
+  let polling = null;
+  let pollTimer = 0;
+  let hold = 0;
+  let pollAnswered = false;
+
+  function startPolling() {
+    if (polling || payment().dataset.final === "true") return;
+    polling = {};
+    poll();
+  }
+
+  function stopPolling() {
+    polling?.request?.abort();
+    polling = null;
+    pollAnswered = false;
+    clearTimeout(pollTimer);
+  }
+
+  async function poll() {
+    const round = (polling = {});
+    const begun = now();
+    const question = `&seen=${version()}` + (hold ? `&since=${version()}&wait=${hold}` : "");
+    let pause = RETRY;
+    hold = 0;
+    try {
+      round.request = get(live.dataset.poll + question, (LONGEST_HOLD + 5) * 1_000);
+      const response = await round.request.done;
+      const advice = Number(response.headers.get("Retry-After"));
+      if (response.status === 404) return (refused = true);
+      if (response.ok) {
+        compare(await response.json());
+        hold = Math.min(LONGEST_HOLD, Math.ceil(advice));
+        pollAnswered = true;
+      }
+      pause = Math.max(500, advice * 1_000 - (now() - begun));
+    } catch {
+      pollAnswered = false;
+    }
+    if (polling !== round) return;
+    show();
+    pollTimer = setTimeout(poll, pause * (0.8 + Math.random() * 0.4));
+  }
+
+  function compare(document) {
+    const shown = payment().dataset;
+    const differs = document.status !== shown.status || String(document.final) !== shown.final;
+    if (document.version > version() || (document.version === version() && differs)) refresh();
+    if (document.final) stopPolling();
+  }
+
+  // Coming back: from another app, another page, another network --------------------------------------------------
+
+  addEventListener("online", () => {
+    refresh({ restart: true });
+    reconnect();
+    show();
+  });
+  addEventListener("offline", () => show());
+  addEventListener("pageshow", (event) => {
+    if (!event.persisted) return;
+    refresh({ restart: true });
+    reconnect(); // the extension closed its socket with 1000 when the page was left, and lets it rest
+  });
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) return;
+    refresh({ restart: true });
+    if (now() - heardAt > DOUBTFUL) reconnect();
+  });
+  live.addEventListener("click", (event) => {
+    if (!event.target.matches("[data-refresh]")) return;
+    event.preventDefault();
+    refresh({ restart: true });
+  });
+
+  // Words about the connection, and the clocks --------------------------------------------------------------------
+
+  let said = "";
+  let backUntil = 0;
+
+  function show() {
+    const lost = now() - lostAt;
+    const state = !navigator.onLine ? "offline" : isLive() ? "live" : pollAnswered ? "polling" : "reconnecting";
+    if (root.dataset.connection === "offline" && state !== "offline") backUntil = now() + 3_000;
+    root.dataset.connection = state;
+    let words = state;
+    if (state === "reconnecting") words = lost < 2_000 ? "" : lost < 20_000 ? "reconnecting" : "lost";
+    else if (state !== "offline" && now() < backUntil) words = "back";
+    if (words === said) return;
+    said = root.dataset.says = words;
+    if (["offline", "back", "lost"].includes(words)) say(live.querySelector(`[data-when=${words}]`).textContent);
+  }
+
+  let clocks = [];
+
+  function startClocks() {
+    clocks = [...payment().querySelectorAll("[data-seconds]")].map((element) => {
+      const seconds = Number(element.dataset.seconds);
+      return { element, until: now() + seconds * 1_000, warn: seconds > 20, over: false };
+    });
+    clocks.forEach(turn);
+  }
+
+  function turn(clock) {
+    const left = Math.max(0, Math.ceil((clock.until - now()) / 1_000));
+    const bar = clock.element.querySelector("progress");
+    clock.element.querySelector(".clock").textContent = `${Math.floor(left / 60)}:${String(left % 60).padStart(2, "0")}`;
+    if (bar) {
+      bar.value = left;
+      clock.element.classList.toggle("low", left <= 20);
+      if (clock.warn && left <= 20 && left > 0) say(document.getElementById("words").dataset.low);
+      if (left <= 20) clock.warn = false;
+    }
+    if (left > 0 || clock.over) return;
+    clock.over = true;
+    refresh(); // the server knows what zero means: never "failed"
+  }
+
+  setInterval(() => {
+    clocks.forEach(turn);
+    const silentFor = now() - Math.max(heardAt, attemptAt);
+    if (silentFor > SILENCE) {
+      if (heardAt) lostAt = now();
+      heardAt = 0;
+      reconnect();
+    }
+    if (!isLive() && now() - lostAt > GRACE) startPolling();
+    if (wanted > loaded && !loading && now() - loadedAt > RETRY) load();
+    show();
+  }, 1_000);
+
+  startClocks();
+  show();
+})();
