@@ -5,3 +5,11 @@ from django.apps import AppConfig
 
 class RealtimeConfig(AppConfig):
     name = "realtime"
+
+    def ready(self) -> None:
+        from payments.signals import transaction_changed
+        from realtime import probes
+        from realtime.broadcast import announce
+
+        transaction_changed.connect(announce, dispatch_uid="realtime.broadcast")
+        probes.register()

@@ -1,0 +1,59 @@
+"""What runs beside the requests of a server process; Daphne has no lifespan, so the first scope starts it."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import threading
+
+from payments import reconciler
+from realtime import broadcast, tailer
+
+STOP_SECONDS = 3.0  # how long the end of the process waits for a reconciler pass
+
+_loop: asyncio.AbstractEventLoop | None = None
+_tailer: asyncio.Task[None] | None = None
+_reconciler: threading.Thread | None = None
+_stop = threading.Event()
+
+
+def start() -> None:
+    """Bind this loop as the server's, and start the tailer on it and the reconciler beside it; once, then free."""
+    loop = asyncio.get_running_loop()
+    if loop is not _loop:
+        _bind(loop)
+
+
+def _bind(loop: asyncio.AbstractEventLoop) -> None:
+    """Take over as the server's loop; a later loop (a test's, a reloaded server's) replaces an earlier one."""
+    global _loop, _tailer
+    _end_tailer()
+    broadcast.bind_server_loop(loop)
+    _loop, _tailer = loop, loop.create_task(tailer.run())
+    _start_reconciler()
+
+
+def _end_tailer() -> None:
+    if _loop is not None and _tailer is not None and not _loop.is_closed():
+        _loop.call_soon_threadsafe(_tailer.cancel)
+
+
+def _start_reconciler() -> None:
+    global _reconciler
+    if _reconciler is not None and _reconciler.is_alive():
+        return
+    _stop.clear()
+    _reconciler = threading.Thread(target=reconciler.run_forever, args=(_stop,), name="reconciler", daemon=True)
+    _reconciler.start()
+    atexit.register(stop)
+
+
+def stop() -> None:
+    """End tailer and reconciler, and let go of the loop; the next `start` begins anew."""
+    global _loop, _tailer
+    _end_tailer()
+    _loop = _tailer = None
+    broadcast.bind_server_loop(None)
+    _stop.set()
+    if _reconciler is not None:
+        _reconciler.join(timeout=STOP_SECONDS)

@@ -1,0 +1,240 @@
+"""The sockets: a payment's page, and the answer to every other path."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import random
+import re
+from typing import Any, NoReturn
+from urllib.parse import parse_qs
+from uuid import UUID
+
+import structlog
+from channels.consumer import get_handler_name
+from channels.exceptions import StopConsumer
+from channels.generic.websocket import AsyncWebsocketConsumer
+from django.db import DatabaseError
+from django.http import HttpRequest, parse_cookie
+from django.utils.translation import get_language_from_request
+
+from jsonhttp import strict_loads
+from payments.documents import load_facts
+from realtime.audience import audience
+from realtime.change import Change
+from realtime.database import read
+from realtime.listener import listener
+
+log = structlog.get_logger(__name__)
+
+# Close codes: 44xx means do not come back, anything else come back. Daphne sends only 1000 and 3000–4999.
+COME_BACK = 4000
+BAD_MESSAGE = 4400
+UNKNOWN_PAYMENT = 4404
+TOO_MANY_SOCKETS = 4429
+
+HEARTBEAT_SECONDS = 15.0
+LIFETIME_SECONDS = 12 * 3600.0  # well before Daphne's own 24 h, which would close with 1000: never come back
+LIFETIME_JITTER_SECONDS = 3600.0
+FORGIVEN_MESSAGES = 3
+MESSAGES_PER_HEARTBEAT = 50  # more is no page of ours
+LONGEST_MESSAGE = 256  # characters
+LARGEST_VERSION = 2**31 - 1
+
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
+
+
+class LiveSocket(AsyncWebsocketConsumer):
+    """What every socket of ours shares: it accepts, refuses by close code, and survives whatever it is sent.
+
+    It has no channel of its own (listener.py hears for all), and no thread hop per message as Channels' own
+    dispatch makes: no handler here touches the ORM on the loop.
+    """
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        self.scope, self.base_send = scope, send
+        try:
+            while True:
+                await self.dispatch(await receive())
+        except StopConsumer:
+            pass
+        finally:
+            self.leave()
+
+    async def dispatch(self, message: dict[str, Any]) -> None:
+        """Handle one message; an error of ours closes this socket with "come back" and harms nothing else."""
+        try:
+            await getattr(self, get_handler_name(message))(message)
+        except StopConsumer:
+            raise
+        except (DatabaseError, TimeoutError) as error:
+            log.warning("socket.database_unavailable", error=type(error).__name__)
+            await self.finish(COME_BACK)
+        except Exception:
+            log.exception("socket.failed")
+            await self.finish(COME_BACK)
+
+    async def websocket_disconnect(self, message: dict[str, Any]) -> NoReturn:
+        raise StopConsumer
+
+    async def finish(self, code: int) -> None:
+        """Close the socket, accepted as it is: unaccepted, a browser would see 1006 and come back for ever."""
+        self.leave()
+        with contextlib.suppress(Exception):  # already gone
+            await self.close(code)
+
+    def leave(self) -> None:
+        """Let go of everything; may be called twice."""
+
+
+class UnknownPath(LiveSocket):
+    """Tells every path that is none of ours not to come back."""
+
+    async def connect(self) -> None:
+        await self.accept()
+        await self.finish(UNKNOWN_PAYMENT)
+
+
+class PaymentConsumer(LiveSocket):
+    """Shows one payment: the present version at once, then each newer one, and a heartbeat.
+
+    What waits to be sent is one change, the newest, so a slow reader holds up nothing and nobody.
+    """
+
+    version = 0  # the last one sent
+    _pending: Change | None = None
+    _ping_is_due = False
+    _writer: asyncio.Task[None] | None = None
+    _timer: asyncio.TimerHandle | None = None
+    _is_over = False
+    _bad_messages = 0
+    _messages = 0  # since the last heartbeat
+
+    async def connect(self) -> None:
+        await self.accept()
+        transaction_id = _read_uuid(self.scope["url_route"]["kwargs"]["transaction_id"])
+        if transaction_id is None:
+            await self.finish(UNKNOWN_PAYMENT)
+            return
+        self.transaction_id = transaction_id
+        self.address = str((self.scope.get("client") or ("",))[0])
+        self.language = _reader_language(self.scope)
+        self.as_json = _asks_for_json(self.scope)
+        await self._watch()
+
+    async def _watch(self) -> None:
+        if not audience.admit(self):
+            await self.finish(TOO_MANY_SOCKETS)
+            return
+        # Join first, read then: a change in between comes twice instead of never.
+        await listener().join(self.transaction_id)
+        facts = await read(load_facts, self.transaction_id)
+        if facts is None:
+            await self.finish(UNKNOWN_PAYMENT)
+            return
+        self._start_heartbeat()
+        self.offer(Change(facts))
+
+    def leave(self) -> None:
+        self._is_over = True
+        self._pending, self._ping_is_due = None, False
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._writer is not None and self._writer is not asyncio.current_task():
+            self._writer.cancel()
+        if hasattr(self, "transaction_id"):
+            audience.dismiss(self)
+
+    # Out
+
+    def offer(self, change: Change) -> None:
+        """Send `change` soon, unless something newer was sent or is about to be."""
+        newest = self._pending.version if self._pending else self.version
+        if change.version > newest:
+            self._pending = change
+            self._write_soon()
+
+    def _write_soon(self) -> None:
+        if self._writer is None and not self._is_over:
+            self._writer = asyncio.get_running_loop().create_task(self._write())
+
+    async def _write(self) -> None:
+        try:
+            while self._pending is not None or self._ping_is_due:
+                await self._write_next()
+        except Exception:
+            log.warning("socket.write_failed", exc_info=True)
+            await self.finish(COME_BACK)
+        finally:
+            self._writer = None
+
+    async def _write_next(self) -> None:
+        change, self._pending = self._pending, None
+        if change is not None:
+            text = change.text(self.language, as_json=self.as_json)
+            self.version = change.version
+        else:
+            self._ping_is_due = False
+            text = json.dumps({"type": "ping", "version": self.version})
+        await self.send(text_data=text)
+
+    # The heartbeat: without it a page never learns that its network was cut
+
+    def _start_heartbeat(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._ends_at = loop.time() + LIFETIME_SECONDS + random.uniform(0, LIFETIME_JITTER_SECONDS)  # noqa: S311
+        self._beats_at = loop.time() + HEARTBEAT_SECONDS
+        self._timer = loop.call_at(self._beats_at, self._beat)
+
+    def _beat(self) -> None:
+        loop = asyncio.get_running_loop()
+        if loop.time() > self._ends_at:
+            self._timer = None
+            self._writer = loop.create_task(self.finish(COME_BACK))
+            return
+        self._messages = 0
+        self._ping_is_due = True
+        self._write_soon()
+        self._beats_at += HEARTBEAT_SECONDS
+        self._timer = loop.call_at(self._beats_at, self._beat)
+
+    # In
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        """Take `{"seen": version}`; anything else is forgiven a few times."""
+        self._messages += 1
+        if self._messages <= MESSAGES_PER_HEARTBEAT and _is_seen(text_data):
+            return
+        self._bad_messages += 1
+        if self._bad_messages > FORGIVEN_MESSAGES and not self._is_over:
+            await self.finish(BAD_MESSAGE)
+
+
+def _read_uuid(text: str) -> UUID | None:
+    # UUID() alone takes braces, urn: and the digits of other scripts.
+    return UUID(text) if _UUID.fullmatch(text) else None
+
+
+def _is_seen(text: str | None) -> bool:
+    if text is None or len(text) > LONGEST_MESSAGE:
+        return False
+    try:
+        message = strict_loads(text.encode())
+    except ValueError:
+        return False
+    seen = message.get("seen") if isinstance(message, dict) else None
+    return type(seen) is int and 1 <= seen <= LARGEST_VERSION
+
+
+def _asks_for_json(scope: dict[str, Any]) -> bool:
+    return parse_qs(scope["query_string"].decode("latin-1")).get("format") == ["json"]
+
+
+def _reader_language(scope: dict[str, Any]) -> str:
+    """Return the language that Django would answer this reader in: the cookie's, then the browser's."""
+    headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
+    request = HttpRequest()
+    request.COOKIES = parse_cookie(headers.get(b"cookie", ""))
+    request.META["HTTP_ACCEPT_LANGUAGE"] = headers.get(b"accept-language", "")
+    return get_language_from_request(request)

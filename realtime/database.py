@@ -1,0 +1,36 @@
+"""Reads for sockets, in threads of their own.
+
+Channels' `database_sync_to_async` shares one thread between all consumers: one slow query held every push for
+seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import ParamSpec, TypeVar
+
+from django.db import close_old_connections
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+READ_SECONDS = 5.0  # longer than any read of ours takes; a page that waits longer comes back
+_readers = ThreadPoolExecutor(max_workers=4, thread_name_prefix="realtime-read")
+
+
+async def read(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run a query off the loop; raises TimeoutError after `READ_SECONDS` and whatever the database raises."""
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(READ_SECONDS):
+        return await loop.run_in_executor(_readers, lambda: _with_fresh_connection(function, *args, **kwargs))
+
+
+def _with_fresh_connection(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    # No request ends here to give the connection back: a restarted database would leave a dead one in each thread.
+    close_old_connections()
+    try:
+        return function(*args, **kwargs)
+    finally:
+        close_old_connections()

@@ -1,0 +1,96 @@
+"""This process's one ear on the channel layer.
+
+Channels gives each socket a channel of its own; on Redis that is two subscriptions a visit, and a consumer that
+cannot even accept while Redis is away. One channel for the process joins the group of every payment shown here, and
+what it hears goes to the sockets directly. Leaving is lazy: a reload finds its group still joined.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Any
+from uuid import UUID, uuid4
+
+import structlog
+from channels.layers import get_channel_layer
+
+from realtime import layer
+from realtime.audience import audience
+from realtime.change import Change
+
+log = structlog.get_logger(__name__)
+
+REJOIN_SECONDS = 15.0  # FLUSHALL or a fail-over leaves a group empty and its sockets deaf, without a sign
+RETRY_SECONDS = 1.0  # after a failed read of the channel
+
+
+class Listener:
+    """Hears the groups of the payments shown here, on one loop and one layer."""
+
+    def __init__(self, channel_layer: Any) -> None:
+        self.layer = channel_layer
+        self.loop = asyncio.get_running_loop()
+        self.channel = f"listener.{uuid4().hex}"
+        self._joined: set[UUID] = set()
+        self._tasks = [self.loop.create_task(self._listen()), self.loop.create_task(self._keep_groups())]
+
+    async def join(self, transaction_id: UUID) -> None:
+        """Hear of a payment's changes from now on; when the layer is away, only the tailer does until it is back."""
+        if transaction_id in self._joined:
+            return
+        await asyncio.sleep(0)  # the first time, for _listen to open the channel
+        if await layer.attempt(self.layer.group_add, layer.group_name(transaction_id), self.channel):
+            self._joined.add(transaction_id)
+
+    async def refresh(self) -> None:
+        """Join every group again that is wanted, and leave those that nobody here watches any more."""
+        for transaction_id in list(self._joined):
+            if transaction_id not in audience:
+                self._joined.discard(transaction_id)
+                await layer.attempt(self.layer.group_discard, layer.group_name(transaction_id), self.channel)
+        for transaction_id in audience.watched():
+            self._joined.discard(transaction_id)
+            await self.join(transaction_id)
+
+    async def _keep_groups(self) -> None:
+        while True:
+            await asyncio.sleep(REJOIN_SECONDS)
+            await self.refresh()
+
+    async def _listen(self) -> None:
+        while True:
+            try:
+                message = await self.layer.receive(self.channel)
+            except Exception as error:
+                log.warning("listener.deaf", error=type(error).__name__)
+                await asyncio.sleep(RETRY_SECONDS)
+            else:
+                self._hear(message)
+
+    def _hear(self, message: dict[str, Any]) -> None:
+        try:
+            audience.deliver(Change(message["facts"]))
+        except Exception as error:  # another release of ours on the same Redis may say it differently
+            log.warning("listener.not_understood", error=type(error).__name__)
+
+    async def close(self) -> None:
+        """Stop listening, within a second even when the layer is away."""
+        for task in self._tasks:
+            task.cancel()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(layer.CALL_SECONDS):
+                await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+_listener: Listener | None = None
+
+
+def listener() -> Listener:
+    """Return the listener of the running loop, and start it the first time."""
+    global _listener
+    channel_layer = get_channel_layer()
+    loop = asyncio.get_running_loop()
+    if _listener is None or _listener.loop is not loop or _listener.layer is not channel_layer:
+        _listener = Listener(channel_layer)
+    return _listener
