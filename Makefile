@@ -1,0 +1,75 @@
+# Papo's commands; `make help` lists them. Nothing is needed beforehand but Python 3.11 or newer, make and an index.
+
+PY := .venv/bin/python
+PIP := $(PY) -m pip install --quiet --disable-pip-version-check --require-hashes
+
+.DEFAULT_GOAL := help
+.PHONY: help run install test test-long lint format bench bundle lock clean programs
+.DELETE_ON_ERROR:
+
+# A copied or half-made environment is made again.
+ifeq ($(shell $(PY) -c 'import pip' 2>/dev/null && echo works),)
+$(shell rm -rf .venv)
+endif
+
+help: ## list these commands
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' Makefile | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
+
+run: .venv/.runtime ## serve the shop: the first start installs everything, the next ones take seconds
+	@exec $(PY) manage.py serve
+
+install: .venv/.runtime ## only the virtual environment
+
+test: programs lint ## the whole suite, on SQLite in memory and again on PostgreSQL and Redis
+	$(PY) manage.py makemigrations --check --dry-run
+	$(PY) -m pytest --fail-on-skip -m 'not long'
+	$(PY) -m tests.services $(PY) -m pytest --fail-on-skip -m 'not long and not browser'
+
+test-long: programs ## what does not fit into `make test`
+	$(PY) -m pytest --fail-on-skip -m long
+	$(PY) -m tests.services $(PY) -m pytest --fail-on-skip -m 'long and not browser'
+
+lint: .venv/.development ## style, types, arrows between the apps, templates
+	$(PY) -m ruff check
+	$(PY) -m ruff format --check
+	$(PY) -m mypy .
+	$(PY) -c "from importlinter.cli import lint_imports_command as lint; lint()" --no-cache
+	$(PY) -m djlint --quiet --lint templates
+	$(PY) -m djlint --quiet --check templates
+
+format: .venv/.development ## put code and templates into shape
+	$(PY) -m ruff check --fix-only
+	$(PY) -m ruff format
+	-$(PY) -m djlint --quiet --reformat templates
+
+bench: programs ## measure, each ratio beside the floor of the same run
+	$(PY) -m bench
+
+bundle: .venv/.runtime ## write the one script that pages load
+	$(PY) tools/bundle.py
+
+lock: .venv/.development ## write both lock files anew
+	$(PY) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+		--output-file requirements.txt requirements.in
+	$(PY) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+		--constraint requirements.txt --output-file requirements-dev.txt requirements-dev.in
+
+clean: ## remove everything that can be made again; the database and .env stay
+	rm -rf .venv var/static var/static.sources .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+programs: .venv/.development
+	@sh tools/need.sh
+
+.venv/bin/python:
+	@sh tools/venv.sh
+
+.venv/.runtime: requirements.txt | .venv/bin/python
+	@echo "Installing Papo's packages into .venv; about half a minute, once ..."
+	@$(PIP) -r requirements.txt
+	@touch $@
+
+.venv/.development: requirements-dev.txt | .venv/bin/python
+	@echo "Installing Papo's packages and the tools of its tests into .venv; about a minute, once ..."
+	@$(PIP) -r requirements-dev.txt
+	@touch .venv/.runtime $@

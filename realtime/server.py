@@ -1,0 +1,119 @@
+"""Daphne, with the edges that a payment server needs: bounded bodies, no client-made paths, a gentle stop."""
+
+from __future__ import annotations
+
+# First of all: it chooses Twisted's reactor, which any other Twisted import would choose for it.
+import daphne.server as daphne_server  # isort:skip
+
+import asyncio
+import errno
+import json
+from typing import Any
+
+from daphne.endpoints import build_endpoint_description_strings
+from daphne.http_protocol import HTTPFactory, WebRequest
+from twisted.internet.defer import Deferred
+
+LARGEST_BODY = 1024 * 1024  # bytes; the views allow less
+LARGEST_SOCKET_MESSAGE = 4096  # bytes; pages send {"seen": 3}
+REQUEST_TIMEOUT = 60  # seconds, more than twice the longest held poll
+GRACE = 3  # seconds that running requests get to finish when the server stops
+
+
+class BoundedRequest(WebRequest):
+    """A request whose body is thrown away beyond LARGEST_BODY: Daphne would hold all of it in memory."""
+
+    received = 0
+
+    def handleContentChunk(self, data: bytes) -> None:
+        self.received += len(data)
+        if self.received <= LARGEST_BODY:
+            super().handleContentChunk(data)
+
+    def process(self) -> Any:
+        # Daphne takes a root path from this header, from anybody, and answers 500 when it is not ASCII.
+        self.requestHeaders.removeHeader(b"Daphne-Root-Path")
+        if self.received > LARGEST_BODY:
+            return self._refuse(413, "Too large", "The body is too large.")
+        if not self.method.isalpha():
+            return self._refuse(400, "Bad request", "The method is not one of HTTP.")
+        return super().process()
+
+    def _refuse(self, status: int, title: str, detail: str) -> None:
+        problem = {"type": "about:blank", "title": title, "status": status, "detail": detail}
+        headers = [(b"content-type", b"application/problem+json")]
+        self.handle_reply({"type": "http.response.start", "status": status, "headers": headers})
+        self.handle_reply({"type": "http.response.body", "body": json.dumps(problem).encode()})
+
+
+class BoundedFactory(HTTPFactory):
+    def buildProtocol(self, addr: Any) -> Any:
+        protocol = super().buildProtocol(addr)
+        protocol.requestFactory = BoundedRequest
+        return protocol
+
+
+class Server(daphne_server.Server):
+    """One listening process. `problem` says in a sentence why it could not listen."""
+
+    problem = ""
+
+    def __init__(self, application: Any, *, host: str, port: int, ready_callable: Any) -> None:
+        super().__init__(
+            application,
+            endpoints=build_endpoint_description_strings(host=host, port=port),
+            http_timeout=REQUEST_TIMEOUT,
+            websocket_max_message_size=LARGEST_SOCKET_MESSAGE,
+            websocket_max_frame_size=LARGEST_SOCKET_MESSAGE,
+            ready_callable=ready_callable,
+            server_name="papo",
+            # No action_logger: paths carry the secret tokens of callbacks.
+        )
+        self.host, self.port = host, port
+        self.ports: list[Any] = []
+
+    def run(self) -> None:
+        daphne_server.HTTPFactory = BoundedFactory  # Daphne has no other way to be given one
+        super().run()
+
+    def listen_success(self, port: Any) -> None:
+        self.ports.append(port)
+        super().listen_success(port)
+
+    def listen_error(self, failure: Any) -> None:
+        self.problem = self._in_words(failure.value)
+        self.stop()
+
+    def _in_words(self, error: Any) -> str:
+        reason = getattr(error, "socketError", error)
+        if getattr(reason, "errno", None) == errno.EADDRINUSE:
+            return f"Port {self.port} on {self.host} is in use; stop what uses it or set PORT."
+        return f"HOST {self.host} and PORT {self.port} cannot be listened on: {reason}."
+
+    def kill_all_applications(self) -> Deferred[Any]:
+        """Wind down before the reactor stops; Daphne's own trips over idle connections and drops running requests."""
+        return Deferred.fromFuture(asyncio.ensure_future(self._wind_down()))
+
+    async def _wind_down(self) -> None:
+        """Accept nobody new, let sockets go, give running requests GRACE seconds, then let go of them too."""
+        for port in self.ports:
+            port.stopListening()
+        sockets, requests = self._running()
+        for task in sockets:
+            task.cancel()
+        if requests:
+            await asyncio.wait(requests, timeout=GRACE)
+        for task in requests:
+            task.cancel()
+        if tasks := sockets | requests:
+            await asyncio.wait(tasks, timeout=GRACE)
+        await asyncio.sleep(0)  # one turn of the loop for the last bytes
+
+    def _running(self) -> tuple[set[asyncio.Future[Any]], set[asyncio.Future[Any]]]:
+        """Return the tasks of the sockets and those of the requests that have not finished."""
+        found: tuple[set[asyncio.Future[Any]], set[asyncio.Future[Any]]] = (set(), set())
+        for protocol, details in self.connections.items():
+            task = details.get("application_instance")
+            if task and not task.done():
+                found[isinstance(protocol, WebRequest)].add(task)
+        return found
