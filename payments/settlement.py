@@ -7,7 +7,6 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import Q
 from django.db.transaction import atomic
 from django.utils import timezone
 
@@ -203,8 +202,8 @@ def _remember_first_answer(payment: Transaction, answer: QueryAnswer, now: datet
 
 def ask_now(transaction_id: UUID | None) -> None:
     """Have the reconciler ask Daraja about this payment in its next pass, if money may still arrive for it."""
-    not_paid = ~Q(status=Status.COMPLETED)
-    Transaction.objects.filter(not_paid, pk=transaction_id).update(check_after=timezone.now())
+    not_paid = Transaction.objects.exclude(status=Status.COMPLETED)
+    not_paid.filter(id__in=[transaction_id]).update(check_after=timezone.now())
 
 
 def expire(payment: Transaction) -> bool:
