@@ -114,11 +114,14 @@ def _lease() -> timedelta:
     return timedelta(seconds=settings.DARAJA_CONNECT_TIMEOUT_SECONDS + settings.DARAJA_TIMEOUT_SECONDS + 2)
 
 
-def _row() -> DarajaToken:
-    """Return the row of this environment, address and key: tokens of one never serve another."""
+def cache_key() -> str:
+    """Return the row's key: tokens of one environment, address and consumer key never serve another."""
     identity = (settings.MPESA_ENVIRONMENT, settings.DARAJA_BASE_URL, settings.MPESA_CONSUMER_KEY)
-    key = hashlib.sha256("\n".join(identity).encode()).hexdigest()
-    return DarajaToken.objects.get_or_create(cache_key=key)[0]
+    return hashlib.sha256("\n".join(identity).encode()).hexdigest()
+
+
+def _row() -> DarajaToken:
+    return DarajaToken.objects.get_or_create(cache_key=cache_key())[0]
 
 
 def _usable(row: DarajaToken, rejected: str) -> str | None:
