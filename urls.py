@@ -14,3 +14,8 @@ urlpatterns = [
 ]
 if settings.SIMULATOR:
     urlpatterns.append(path("simulator/", include("simulator.urls")))
+
+handler400 = "pages.bad_request"
+handler403 = "pages.forbidden"
+handler404 = "pages.not_found"
+handler500 = "pages.server_error"

@@ -1,0 +1,70 @@
+"""What pages share: the headers of one whose address is its own key, and the answers when something is wrong."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, ParamSpec
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils.translation import gettext as _
+
+from jsonhttp import is_json, problem
+
+P = ParamSpec("P")
+
+MACHINE_PATHS = ("/api/", "/payments/status", "/payments/callback/", "/mpesa/")
+
+
+def capability(response: HttpResponse) -> HttpResponse:
+    """Keep the address of a page that is its own key from leaking to caches, referrers and search engines."""
+    response.headers["Referrer-Policy"] = "no-referrer"
+    response.headers["X-Robots-Tag"] = "noindex"
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def capability_page(view: Callable[P, HttpResponse]) -> Callable[P, HttpResponse]:
+    """Pass everything that a view answers through `capability`."""
+
+    @functools.wraps(view)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+        return capability(view(*args, **kwargs))
+
+    return wrapper
+
+
+def _is_for_a_machine(request: HttpRequest) -> bool:
+    return is_json(request) or request.path_info.startswith(MACHINE_PATHS)
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    if _is_for_a_machine(request):
+        return problem(400, "bad_request", _("The request cannot be understood."))
+    # Without a context: the Host may be what is wrong, and the context would ask for it.
+    return render(None, "400.html", status=400)
+
+
+def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
+    if _is_for_a_machine(request):
+        return problem(403, "forbidden", _("This is not for you."))
+    return render(request, "403.html", status=403)
+
+
+def form_refused(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """Answer a form that came without a valid CSRF token: nothing was done, and a reload cures it."""
+    return render(request, "403_csrf.html", status=403)
+
+
+def not_found(request: HttpRequest, exception: Any) -> HttpResponse:
+    if _is_for_a_machine(request):
+        return problem(404, "not_found", _("There is nothing here."))
+    return render(request, "404.html", status=404)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    if _is_for_a_machine(request):
+        return problem(500, "internal_error", _("Something went wrong in the shop, and it was noted."))
+    # Without a context, and from a template that extends nothing: whatever broke may be what those need.
+    return render(None, "500.html", status=500)

@@ -1,0 +1,154 @@
+"""The shop's pages, all of which work without JavaScript, and its two JSON routes."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from django.conf import settings
+from django.contrib import messages
+from django.core.exceptions import BadRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_POST, require_safe
+
+from jsonhttp import json_route, read_json
+from pages import capability_page
+from shop.cart import Cart
+from shop.forms import BasketItemForm, CheckoutForm, bad_item, read_items
+from shop.models import CURRENCY, Order, Product
+from shop.orders import OrderNotCancellable, OrderRefused, cancel_order, order_document, place_order
+
+PLACED_KEY = "placed_orders"
+PLACED_KEPT = 50  # a session
+
+
+# Programs -------------------------------------------------------------------------------------------------------
+
+
+@json_route("GET")
+def api_products(request: HttpRequest) -> HttpResponse:
+    """List what is sold; prices in whole KES."""
+    sold = Product.objects.filter(is_active=True).values("sku", "name", "price")
+    return JsonResponse([{**product, "currency": CURRENCY} for product in sold], safe=False)
+
+
+@json_route("POST")
+def create_order(request: HttpRequest) -> HttpResponse:
+    """Place an order of what the JSON body names."""
+    items = read_items(read_json(request))
+    try:
+        order = place_order(items)
+    except OrderRefused as refusal:
+        raise bad_item(refusal.field, refusal.detail) from refusal
+    location = f"{reverse('api_orders')}{order.pk}/"
+    return JsonResponse(order_document(order), status=201, headers={"Location": location})
+
+
+# Choosing -------------------------------------------------------------------------------------------------------
+
+
+@require_safe
+def catalogue(request: HttpRequest) -> HttpResponse:
+    cart = Cart(request.session)
+    in_basket = {line.product.pk: line.quantity for line in cart}
+    products = list(Product.objects.filter(is_active=True))
+    shelf = [{"product": product, "in_basket": in_basket.get(product.pk, 0)} for product in products]
+    return render(request, "shop/catalogue.html", {"shelf": shelf, "cart": cart})
+
+
+@require_safe
+def cart(request: HttpRequest) -> HttpResponse:
+    return _cart_page(request, CheckoutForm())
+
+
+def _cart_page(request: HttpRequest, form: CheckoutForm, *, error: str = "", status: int = 200) -> HttpResponse:
+    context = {"cart": Cart(request.session), "form": form, "error": error}
+    return render(request, "shop/cart.html", context, status=status)
+
+
+@require_POST
+def cart_add(request: HttpRequest) -> HttpResponse:
+    """Put one product into the basket and come back to where it stands on the shelf."""
+    product, quantity = _chosen(request)
+    if not Cart(request.session).add(product.sku, quantity):
+        messages.error(request, _("The basket holds no more of this."))
+    return _see_other(f"{reverse('catalogue')}#{product.sku}")
+
+
+@require_POST
+def cart_change(request: HttpRequest) -> HttpResponse:
+    """Set how many of one product are in the basket."""
+    product, quantity = _chosen(request)
+    if not Cart(request.session).change(product.sku, quantity):
+        messages.error(request, _("The basket is full."))
+    return _see_other(reverse("cart"))
+
+
+def _chosen(request: HttpRequest) -> tuple[Product, int]:
+    """Return what a button of ours names; whatever else is posted gets 400 or 404."""
+    form = BasketItemForm({"sku": request.POST.get("sku"), "quantity": request.POST.get("quantity", "1")})
+    if not form.is_valid():
+        raise BadRequest("not from our buttons")
+    return get_object_or_404(Product, sku=form.cleaned_data["sku"], is_active=True), form.cleaned_data["quantity"]
+
+
+# Ordering -------------------------------------------------------------------------------------------------------
+
+
+@require_POST
+def checkout(request: HttpRequest) -> HttpResponse:
+    """Make the basket an order; an empty one is the second tap on the button, so it leads to what the first made."""
+    basket, form = Cart(request.session), CheckoutForm(request.POST)
+    placed = request.session.get(PLACED_KEY, [])
+    if not basket:
+        return _see_other(reverse("order", args=[placed[-1]]) if placed else reverse("cart"))
+    if not form.is_valid():
+        return _cart_page(request, form, status=400)
+    try:
+        order = place_order(basket.items, **form.cleaned_data)
+    except OrderRefused as refusal:
+        return _cart_page(request, form, error=refusal.detail, status=400)
+    request.session[PLACED_KEY] = [*placed, str(order.pk)][-PLACED_KEPT:]
+    basket.clear()
+    return _see_other(reverse("order", args=[order.pk]))
+
+
+@require_safe
+@capability_page
+def order(request: HttpRequest, order_id: uuid.UUID) -> HttpResponse:
+    """Show an order to whoever holds its address; name and e-mail only to the session that placed it."""
+    return _order_page(request, get_object_or_404(Order, pk=order_id))
+
+
+@require_POST
+@capability_page
+def order_cancel(request: HttpRequest, order_id: uuid.UUID) -> HttpResponse:
+    """Cancel an order, or say why not."""
+    order = get_object_or_404(Order, pk=order_id)
+    try:
+        cancel_order(order)
+    except OrderNotCancellable as refusal:
+        return _order_page(request, order, cancel_error=refusal.detail, status=409)
+    return _see_other(reverse("order", args=[order.pk]))
+
+
+def _order_page(request: HttpRequest, order: Order, *, cancel_error: str = "", status: int = 200) -> HttpResponse:
+    payments = list(order.transactions.filter(environment=settings.MPESA_ENVIRONMENT).order_by("created_at"))
+    context: dict[str, Any] = {
+        "order": order,
+        "lines": order.lines.select_related("product"),
+        "open_payment": next((payment for payment in payments if payment.status == "PENDING"), None),
+        "under_review": next((payment for payment in payments if payment.under_review), None),
+        "paid_payments": [payment for payment in payments if payment.status == "COMPLETED"],
+        "is_own": str(order.pk) in request.session.get(PLACED_KEY, []),
+        "cancel_error": cancel_error,
+        "cart": Cart(request.session),
+    }
+    return render(request, "shop/order.html", context, status=status)
+
+
+def _see_other(url: str) -> HttpResponse:
+    return HttpResponseRedirect(url, status=303)
