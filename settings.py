@@ -225,6 +225,7 @@ LANGUAGES = [("en", "English"), ("sw", "Kiswahili")]
 LOCALE_PATHS = [BASE_DIR / "locale"]
 TIME_ZONE = "Africa/Nairobi"
 USE_I18N = True
+NUMBER_GROUPING = 3  # Swahili has no number formats of its own in Django, and money is grouped in both languages
 USE_TZ = True
 
 # Static files ---------------------------------------------------------------------------------------------------

@@ -143,6 +143,7 @@ def screen(facts: Facts) -> dict[str, Any]:
         "tone": {"paid": "ok", "not_paid": "stop", "review": "info", "checking": "info"}.get(state, "wait"),
         "heading": heading,
         "detail": " ".join(details),
+        "earlier_paid": facts["earlier_paid"],
         "step": {"sending": 1, "waiting": 2}.get(state, 3),
         "order_number": facts["order_number"],
         "order_url": reverse("order", args=[facts["order_id"]]),

@@ -70,7 +70,7 @@ var htmx=(()=>{const e={parse(t){if(!t)return{};if(t.startsWith("{"))return JSON
   const payment = () => document.getElementById("payment");
   const version = () => Number(payment().dataset.version);
   const heading = () => payment().querySelector("h1").textContent;
-  const afterHeading = document.title.slice(heading().length);
+  const afterHeading = document.title.slice(heading().length); // amount and shop
   const now = () => Date.now();
 
   let connection = null;
@@ -96,17 +96,23 @@ var htmx=(()=>{const e={parse(t){if(!t)return{};if(t.startsWith("{"))return JSON
     if (!next || isOlder(next.dataset, payment().dataset)) event.preventDefault();
   });
 
-  let told = payment().dataset.version + payment().dataset.state;
+  let painted = version();
+  let told = words();
   live.addEventListener("htmx:after:swap", () => {
     startClocks();
-    const { version, state } = payment().dataset;
-    if (told === version + state) return;
-    told = version + state;
+    if (version() !== painted) tellSeen();
+    painted = version();
+    if (words() === told) return;
+    told = words();
     document.title = heading() + afterHeading;
-    say(`${heading()}. ${payment().querySelector(".detail").textContent}`, state === "paid" ? "alert" : "words");
-    if (state === "paid" && navigator.userActivation?.hasBeenActive) navigator.vibrate?.(80);
-    tellSeen();
+    const paid = payment().dataset.state === "paid";
+    say(told, paid ? "alert" : "words");
+    if (paid && navigator.userActivation?.hasBeenActive) navigator.vibrate?.(80);
   });
+
+  function words() {
+    return `${heading()}. ${payment().querySelector(".detail").textContent}`;
+  }
 
   function tellSeen() {
     requestAnimationFrame(() => setTimeout(() => {
@@ -140,7 +146,7 @@ var htmx=(()=>{const e={parse(t){if(!t)return{};if(t.startsWith("{"))return JSON
   });
 
   function reconnect() {
-    if (refused) return;
+    if (refused || now() - attemptAt < 1_000) return; // Back fires two events that lead here
     attemptAt = now();
     // socket.close(4000) would be echoed as 1000 and end the extension's efforts; this is the way to start anew.
     htmx.process(live, true);
@@ -153,11 +159,14 @@ var htmx=(()=>{const e={parse(t){if(!t)return{};if(t.startsWith("{"))return JSON
   let loading = null;
   let loadedAt = 0;
 
-  function get(url, milliseconds, options = {}) {
-    const controller = new AbortController();
+  async function get(url, milliseconds, controller, headers = {}) {
     const timer = setTimeout(() => controller.abort(), milliseconds);
-    const done = fetch(url, { signal: controller.signal, ...options }).finally(() => clearTimeout(timer));
-    return { done, abort: () => controller.abort() };
+    try {
+      const response = await fetch(url, { signal: controller.signal, headers });
+      return { response, text: await response.text() };
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   function refresh({ restart = false } = {}) {
@@ -168,13 +177,11 @@ var htmx=(()=>{const e={parse(t){if(!t)return{};if(t.startsWith("{"))return JSON
 
   async function load() {
     const goal = wanted;
-    const request = get(live.dataset.page, 8_000, { headers: { "HX-Request": "true" } });
-    loading = request;
+    const request = (loading = new AbortController());
     loadedAt = now();
     try {
-      const response = await request.done;
+      const { response, text } = await get(live.dataset.page, 8_000, request, { "HX-Request": "true" });
       if (!response.ok) return;
-      const text = await response.text();
       await htmx.swap({ sourceElement: live, target: "#payment", swap: "outerMorph", text, transition: false });
       loaded = goal;
     } catch {
@@ -189,52 +196,47 @@ var htmx=(()=>{const e={parse(t){if(!t)return{};if(t.startsWith("{"))return JSON
 
   let polling = null;
   let pollTimer = 0;
-  let hold = 0;
+  let hold = 0; // s that the server may hold the next poll
   let pollAnswered = false;
 
   function startPolling() {
-    if (polling || payment().dataset.final === "true") return;
-    polling = {};
-    poll();
+    if (!polling && payment().dataset.final === "false") poll();
   }
 
   function stopPolling() {
-    polling?.request?.abort();
+    polling?.abort();
     polling = null;
     pollAnswered = false;
     clearTimeout(pollTimer);
   }
 
   async function poll() {
-    const round = (polling = {});
+    const request = (polling = new AbortController());
     const begun = now();
     const question = `&seen=${version()}` + (hold ? `&since=${version()}&wait=${hold}` : "");
     let pause = RETRY;
-    hold = 0;
     try {
-      round.request = get(live.dataset.poll + question, (LONGEST_HOLD + 5) * 1_000);
-      const response = await round.request.done;
-      const advice = Number(response.headers.get("Retry-After"));
-      if (response.status === 404) return (refused = true);
-      if (response.ok) {
-        compare(await response.json());
-        hold = Math.min(LONGEST_HOLD, Math.ceil(advice));
-        pollAnswered = true;
-      }
-      pause = Math.max(500, advice * 1_000 - (now() - begun));
+      const { response, text } = await get(live.dataset.poll + question, hold * 1_000 + 5_000, request);
+      if (response.status === 404) return; // and `polling` stays, so that nobody starts again
+      const advice = (Number(response.headers.get("Retry-After")) || 3) * 1_000;
+      pollAnswered = response.ok;
+      hold = response.ok ? Math.min(LONGEST_HOLD, advice / 1_000) : 0;
+      pause = response.ok ? Math.max(500, advice - (now() - begun)) : Math.max(RETRY, advice);
+      if (response.ok) compare(JSON.parse(text));
     } catch {
       pollAnswered = false;
+      hold = 0;
     }
-    if (polling !== round) return;
+    if (polling !== request) return;
     show();
     pollTimer = setTimeout(poll, pause * (0.8 + Math.random() * 0.4));
   }
 
-  function compare(document) {
+  function compare(news) {
     const shown = payment().dataset;
-    const differs = document.status !== shown.status || String(document.final) !== shown.final;
-    if (document.version > version() || (document.version === version() && differs)) refresh();
-    if (document.final) stopPolling();
+    const differs = news.status !== shown.status || String(news.final) !== shown.final;
+    if (news.version > version() || (news.version === version() && differs)) refresh();
+    if (news.final) stopPolling();
   }
 
   // Coming back: from another app, another page, another network --------------------------------------------------

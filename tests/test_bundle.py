@@ -1,0 +1,43 @@
+"""The one script of every page is exactly what its parts make, and the vendored parts are what they claim to be."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from tools import bundle
+
+
+def test_the_committed_bundle_is_what_the_tool_writes():
+    assert bundle.BUNDLE.read_bytes() == bundle.bundled(), "run `make bundle` and commit the result"
+
+
+def test_every_vendored_script_has_its_digest_in_the_vendor_file():
+    scripts = {script.name for script in bundle.VENDOR.glob("*.js")}
+    assert scripts == set(bundle.expected_digests())
+    bundle.check_vendor()
+
+
+def test_a_changed_vendored_script_is_refused(tmp_path, monkeypatch):
+    vendor = shutil.copytree(bundle.VENDOR, tmp_path / "vendor")
+    monkeypatch.setattr(bundle, "VENDOR", vendor)
+    bundle.check_vendor()
+    (vendor / "htmx-4.0.1.min.js").write_bytes(b"alert(1)")
+    with pytest.raises(bundle.VendorChanged, match=r"htmx-4\.0\.1"):
+        bundle.check_vendor()
+
+
+def test_an_unlisted_vendored_script_is_refused(tmp_path, monkeypatch):
+    vendor = shutil.copytree(bundle.VENDOR, tmp_path / "vendor")
+    monkeypatch.setattr(bundle, "VENDOR", vendor)
+    (vendor / "stranger-1.0.min.js").write_bytes(b"")
+    with pytest.raises(bundle.VendorChanged, match="stranger"):
+        bundle.check_vendor()
+
+
+def test_the_core_stands_before_its_extension_and_our_script():
+    text = bundle.BUNDLE.read_bytes()
+    positions = [text.index(part.read_bytes().rstrip()) for part in bundle.PARTS]
+    assert positions == sorted(positions)
+    assert [part.name for part in bundle.PARTS] == ["htmx-4.0.1.min.js", "hx-ws-4.0.1.min.js", "checkout.js"]
