@@ -163,8 +163,10 @@ class PaymentConsumer(LiveSocket):
         try:
             while self._pending is not None or self._ping_is_due:
                 await self._write_next()
+        except OSError:
+            self.leave()  # the reader has gone
         except Exception:
-            log.warning("socket.write_failed", exc_info=True)
+            log.exception("socket.write_failed")
             await self.finish(COME_BACK)
         finally:
             self._writer = None
@@ -174,10 +176,12 @@ class PaymentConsumer(LiveSocket):
         if change is not None:
             text = change.text(self.language, as_json=self.as_json)
             self.version = change.version
+            await self.send(text_data=text)
+        elif asyncio.get_running_loop().time() > self._ends_at:
+            await self.finish(COME_BACK)
         else:
             self._ping_is_due = False
-            text = json.dumps({"type": "ping", "version": self.version})
-        await self.send(text_data=text)
+            await self.send(text_data=json.dumps({"type": "ping", "version": self.version}))
 
     # The heartbeat: without it a page never learns that its network was cut
 
@@ -188,16 +192,11 @@ class PaymentConsumer(LiveSocket):
         self._timer = loop.call_at(self._beats_at, self._beat)
 
     def _beat(self) -> None:
-        loop = asyncio.get_running_loop()
-        if loop.time() > self._ends_at:
-            self._timer = None
-            self._writer = loop.create_task(self.finish(COME_BACK))
-            return
         self._messages = 0
         self._ping_is_due = True
         self._write_soon()
-        self._beats_at += HEARTBEAT_SECONDS
-        self._timer = loop.call_at(self._beats_at, self._beat)
+        self._beats_at += HEARTBEAT_SECONDS  # from beat to beat, or each would be a little later than the last
+        self._timer = asyncio.get_running_loop().call_at(self._beats_at, self._beat)
 
     # In
 

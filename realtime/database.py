@@ -16,7 +16,7 @@ from django.db import close_old_connections
 P = ParamSpec("P")
 T = TypeVar("T")
 
-READ_SECONDS = 5.0  # longer than any read of ours takes; a page that waits longer comes back
+READ_SECONDS = 15.0  # also when a restart has thousands of pages come back at once; who waits longer comes back
 _readers = ThreadPoolExecutor(max_workers=4, thread_name_prefix="realtime-read")
 
 

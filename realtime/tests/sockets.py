@@ -1,0 +1,79 @@
+"""Short ways to open a socket as a page does and to change a payment, for the tests of this app."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import UUID
+
+from channels.testing import WebsocketCommunicator
+from django.db.models import F
+
+from payments.models import Source, Status, Transaction
+from payments.transitions import transition
+from realtime.database import read
+from realtime.routing import websocket_application
+from tests.factories import make_transaction
+
+Headers = dict[str, str]
+
+
+def communicator(
+    path: str,
+    *,
+    headers: Headers | None = None,
+    address: str = "10.0.0.1",
+    application: Any = websocket_application,
+) -> WebsocketCommunicator:
+    pairs = [(name.lower().encode(), value.encode()) for name, value in (headers or {}).items()]
+    socket = WebsocketCommunicator(application, path, headers=pairs)
+    socket.scope["client"] = [address, 50_000]
+    socket.scope["server"] = ["127.0.0.1", 8000]
+    return socket
+
+
+def path_of(transaction_id: object, query: str = "?format=json") -> str:
+    return f"/ws/payments/{transaction_id}/{query}"
+
+
+@asynccontextmanager
+async def watching(
+    payment: Transaction, query: str = "?format=json", **options: Any
+) -> AsyncIterator[WebsocketCommunicator]:
+    """Open the socket of a payment and close it again, as leaving the page does."""
+    socket = communicator(path_of(payment.pk, query), **options)
+    accepted, _ = await socket.connect(timeout=5)
+    assert accepted
+    try:
+        yield socket
+    finally:
+        await socket.disconnect(timeout=5)
+
+
+async def close_code(socket: WebsocketCommunicator) -> int:
+    """Open a socket that is refused and return its close code; refusals accept first."""
+    accepted, _ = await socket.connect(timeout=5)
+    assert accepted
+    message = await socket.receive_output(timeout=5)
+    assert message["type"] == "websocket.close"
+    await socket.disconnect()
+    return int(message["code"])
+
+
+async def new_payment(**fields: Any) -> Transaction:
+    return await read(make_transaction, **fields)
+
+
+async def complete(payment: Transaction, receipt: str = "") -> None:
+    """Complete a payment through the one door, in a thread, as a callback's view does."""
+    receipt = receipt or f"R{payment.pk.hex[:9].upper()}"
+    done = await read(
+        transition, payment.pk, Status.COMPLETED, source=Source.CALLBACK, mpesa_receipt_number=receipt, result_code="0"
+    )
+    assert done
+
+
+async def change_elsewhere(transaction_id: UUID) -> None:
+    """Write a newer version that nobody in this process announces, as another process does."""
+    await read(lambda: Transaction.objects.filter(pk=transaction_id).update(version=F("version") + 1))

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+from django.db import connections
+
+from payments import reconciler
+from realtime import background, broadcast, tailer
+from realtime.database import read
+from realtime.tests.sockets import close_code, communicator, complete, new_payment, watching
+
+pytestmark = pytest.mark.usefixtures("server_loop")
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """Count what is started; the reconciler itself has its own tests."""
+    counts = {"reconciler": 0, "stopped": 0}
+
+    def run_forever(stop: threading.Event) -> None:
+        counts["reconciler"] += 1
+        stop.wait()
+        counts["stopped"] += 1
+
+    monkeypatch.setattr(reconciler, "run_forever", run_forever)
+    yield counts
+    background.stop()
+
+
+async def test_many_starts_start_everything_once(started):
+    for _ in range(100):
+        background.start()
+    await asyncio.sleep(0.05)
+    assert started["reconciler"] == 1
+    assert broadcast._server_loop is asyncio.get_running_loop()
+    assert tailer.age() < 1
+
+
+async def test_stop_ends_both_and_start_begins_anew(started):
+    background.start()
+    first = background._tailer
+    await asyncio.to_thread(background.stop)
+    await asyncio.sleep(0)
+    assert first.cancelled() or first.cancelling()
+    assert started["stopped"] == 1
+    background.start()
+    await asyncio.sleep(0.05)
+    assert started["reconciler"] == 2
+
+
+async def test_a_second_loop_takes_over_from_one_that_has_ended(started):
+    async def first_scope() -> None:
+        background.start()
+
+    await asyncio.to_thread(lambda: asyncio.run(first_scope()))
+    background.start()
+    payment = await new_payment()
+    async with watching(payment) as socket:
+        await socket.receive_json_from()
+        await complete(payment)
+        assert (await socket.receive_json_from())["status"] == "COMPLETED"
+    assert started["reconciler"] == 1
+
+
+async def test_the_application_starts_it_with_its_first_scope(started):
+    from asgi import application  # not before the settings are the test's
+
+    assert await close_code(communicator("/ws/nowhere/", application=application)) == 4404
+    assert background._loop is asyncio.get_running_loop()
+    assert started["reconciler"] == 1
+
+
+async def test_what_is_read_for_sockets_leaves_no_connection_behind():
+    def use_it() -> object:
+        connections["default"].ensure_connection()
+        return connections["default"]
+
+    assert (await read(use_it)).connection is None

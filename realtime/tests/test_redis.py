@@ -1,0 +1,169 @@
+"""Redis makes pages faster and nothing depends on it: it is killed, stalled and emptied here."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from channels.layers import channel_layers
+from channels_redis.pubsub import RedisPubSubChannelLayer
+
+from payments import health
+from realtime import broadcast, layer
+from realtime.database import read
+from realtime.listener import listener
+from realtime.tests.sockets import change_elsewhere, complete, new_payment, watching
+
+pytestmark = pytest.mark.usefixtures("redis_layer")
+
+
+async def _opened(socket) -> None:
+    assert (await socket.receive_json_from(timeout=5))["version"] == 1
+
+
+async def test_a_change_travels_through_redis(redis_server):
+    payment = await new_payment()
+    async with watching(payment) as socket:
+        await _opened(socket)
+        await complete(payment)
+        assert (await socket.receive_json_from())["status"] == "COMPLETED"
+
+
+async def test_a_command_reaches_the_pages_of_a_server(monkeypatch):
+    payment = await new_payment()
+    async with watching(payment) as socket:
+        await _opened(socket)
+        broadcast.bind_server_loop(None)  # a command has no server's loop and makes one of its own
+        await complete(payment)
+        assert (await socket.receive_json_from())["status"] == "COMPLETED"
+
+
+async def test_a_socket_opens_and_is_served_while_redis_is_away(redis_server, running_tailer):
+    redis_server.kill()
+    payment = await new_payment()
+    async with watching(payment) as socket:
+        await _opened(socket)
+        await complete(payment)
+        assert (await socket.receive_json_from(timeout=2))["status"] == "COMPLETED"
+
+
+async def test_a_socket_outlives_redis_and_the_tailer_takes_over(redis_server, running_tailer):
+    payment = await new_payment()
+    async with watching(payment) as socket:
+        await _opened(socket)
+        redis_server.kill()
+        async with asyncio.timeout(0.5):
+            await complete(payment)
+        assert (await socket.receive_json_from(timeout=2))["status"] == "COMPLETED"
+
+
+async def test_pushes_flow_again_when_redis_is_back(redis_server):
+    payment = await new_payment()
+    async with watching(payment) as socket:
+        await _opened(socket)
+        redis_server.kill()
+        for _ in range(4):
+            await complete(await new_payment())
+            await asyncio.sleep(0.5)
+        assert not layer.breaker.allows()
+        redis_server.start()
+        layer.breaker._closed_until = 0.0  # the pause is over
+        await _heard_of(payment, socket)
+
+
+async def test_a_socket_that_opened_without_redis_hears_it_later(redis_server):
+    redis_server.kill()
+    payment = await new_payment()
+    async with watching(payment) as socket:
+        await _opened(socket)
+        redis_server.start()
+        layer.breaker.reset()
+        await listener().refresh()
+        await _heard_of(payment, socket)
+
+
+async def test_a_stalled_redis_is_waited_for_a_second_and_no_longer(redis_server, running_tailer):
+    payment = await new_payment()
+    async with watching(payment) as socket:
+        await _opened(socket)
+        redis_server.stall()
+        async with asyncio.timeout(0.5):
+            await complete(payment)
+        async with asyncio.timeout(1.5):
+            await asyncio.gather(*map(asyncio.wrap_future, broadcast._in_flight))
+        assert (await socket.receive_json_from(timeout=2))["status"] == "COMPLETED"
+        redis_server.resume()
+
+
+async def test_a_socket_opens_within_seconds_while_redis_is_stalled(redis_server):
+    redis_server.stall()
+    async with asyncio.timeout(3), watching(await new_payment()) as socket:
+        await _opened(socket)
+    redis_server.resume()
+
+
+async def test_no_socket_stays_deaf_after_redis_was_emptied(redis_server):
+    payment = await new_payment()
+    async with watching(payment) as socket:
+        await _opened(socket)
+        redis_server.call("FLUSHALL")
+        redis_server.call("CLIENT", "KILL", "TYPE", "pubsub")
+        await listener().refresh()
+        await _heard_of(payment, socket)
+
+
+async def test_readiness_names_the_layer_while_redis_is_away(redis_server):
+    assert "channel_layer" not in await read(health.not_ready)
+    redis_server.kill()
+    assert "channel_layer" in await read(health.not_ready)
+
+
+async def test_two_deployments_on_one_redis_do_not_hear_each_other(redis_server):
+    payment = await new_payment()
+    hosts = [f"redis://127.0.0.1:{redis_server.port}/0"]
+    other = RedisPubSubChannelLayer(hosts=hosts, prefix="papo.other")
+    async with watching(payment) as socket:
+        await _opened(socket)
+        ours = channel_layers.set("default", other)
+        await complete(payment)
+        await asyncio.sleep(0.1)
+        channel_layers.set("default", ours)
+        assert await socket.receive_nothing(timeout=0.3)
+    await other.flush()
+
+
+async def test_a_page_left_is_a_group_left_at_the_next_refresh(redis_server):
+    payment = await new_payment()
+    async with watching(payment) as socket:
+        await _opened(socket)
+        assert payment.pk in listener()._joined
+    await listener().refresh()
+    assert payment.pk not in listener()._joined
+
+
+async def _heard_of(payment, socket) -> None:
+    """Announce new versions until the page hears one through Redis; its reconnection takes a moment."""
+    for _ in range(20):
+        await change_elsewhere(payment.pk)
+        await read(broadcast.announce, transaction_id=payment.pk, version=2)
+        if not await socket.receive_nothing(timeout=0.25):
+            break
+    assert (await socket.receive_json_from())["version"] > 1
+
+
+@pytest.mark.long
+async def test_twenty_idle_sockets_survive_thirty_seconds_on_redis():
+    """redis-py's own default timeout equals the layer's blocking read and would end idle consumers every 5 s."""
+    payments = [await new_payment() for _ in range(20)]
+    contexts = [watching(payment, address=f"10.0.1.{n}") for n, payment in enumerate(payments)]
+    sockets = [await context.__aenter__() for context in contexts]
+    for socket in sockets:
+        await _opened(socket)
+    await asyncio.sleep(30)
+    for socket, payment in zip(sockets, payments, strict=True):
+        await complete(payment)
+        messages = [await socket.receive_json_from() for _ in range(2 + 1)]
+        assert [message.get("type") for message in messages[:2]] == ["ping", "ping"]
+        assert messages[2]["status"] == "COMPLETED"
+    for context in contexts:
+        await context.__aexit__(None, None, None)

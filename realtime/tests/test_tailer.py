@@ -1,0 +1,169 @@
+"""Whatever the channel layer loses, the page still gets."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import time
+from uuid import uuid4
+
+import pytest
+from django.conf import settings
+from django.db import OperationalError, connection
+
+from payments import waiting
+from realtime import probes, tailer
+from realtime.database import read
+from realtime.tests.sockets import change_elsewhere, complete, new_payment, watching
+
+pytestmark = pytest.mark.usefixtures("server_loop")
+
+ANOTHER_PROCESS = """
+import sys, django
+django.setup()
+from payments.models import Source, Status
+from payments.transitions import transition
+assert transition(sys.argv[1], Status.COMPLETED, source=Source.QUERY, mpesa_receipt_number="FROMAFAR01")
+"""
+
+
+def _database_url() -> str:
+    database = connection.settings_dict
+    if connection.vendor == "sqlite":
+        return f"sqlite:///{database['NAME']}"
+    return f"postgres://{database['USER']}@{database['HOST']}:{database['PORT']}/{database['NAME']}"
+
+
+async def _in_another_process(transaction_id) -> None:
+    environment = {
+        "DJANGO_SETTINGS_MODULE": "settings",
+        "DATABASE_URL": _database_url(),
+        "SECRET_KEY": settings.SECRET_KEY,
+        "CALLBACK_SECRET": settings.CALLBACK_SECRETS[0],
+        "ENV_FILE": "/dev/null",
+    }
+    command = [sys.executable, "-c", ANOTHER_PROCESS, str(transaction_id)]
+    await asyncio.to_thread(subprocess.run, command, cwd=settings.BASE_DIR, env=environment, check=True)
+
+
+@pytest.mark.usefixtures("in_memory", "running_tailer")
+async def test_a_payment_that_another_process_completed_shows_here_without_redis():
+    payment = await new_payment()
+    async with watching(payment) as socket:
+        await socket.receive_json_from()
+        await _in_another_process(payment.pk)
+        document = await socket.receive_json_from(timeout=2)
+    assert (document["status"], document["mpesa_receipt_number"]) == ("COMPLETED", "FROMAFAR01")
+
+
+@pytest.mark.usefixtures("running_tailer")
+async def test_a_page_converges_within_two_seconds_when_every_message_is_lost(in_memory, monkeypatch):
+    async def lose(group, message):
+        pass
+
+    monkeypatch.setattr(in_memory, "group_send", lose)
+    payment = await new_payment()
+    async with watching(payment) as socket:
+        await socket.receive_json_from()
+        await complete(payment)
+        assert (await socket.receive_json_from(timeout=2))["status"] == "COMPLETED"
+        assert await socket.receive_nothing(timeout=1.2)
+
+
+@pytest.mark.usefixtures("in_memory")
+async def test_without_the_tailer_that_page_would_stay_as_it_was():
+    payment = await new_payment()
+    async with watching(payment) as socket:
+        await socket.receive_json_from()
+        await change_elsewhere(payment.pk)
+        assert await socket.receive_nothing(timeout=1.5)
+
+
+@pytest.mark.usefixtures("running_tailer")
+async def test_a_held_poll_hears_within_a_second_of_what_another_process_did():
+    payment = await new_payment()
+    with waiting.held(payment.pk, 1) as waiter:
+        await asyncio.sleep(1.1)  # a round has begun to hurry
+        await change_elsewhere(payment.pk)
+        assert await waiter.wait(1)
+
+
+async def test_a_held_poll_that_has_seen_the_version_is_left_waiting():
+    payment = await new_payment()
+    with waiting.held(payment.pk, 1) as waiter:
+        await tailer.catch_up()
+        assert not await waiter.wait(0.05)
+
+
+async def test_one_round_brings_each_of_many_payments_its_own_version(monkeypatch):
+    monkeypatch.setattr(tailer, "IDS_PER_QUERY", 2)
+    monkeypatch.setattr(tailer, "FACTS_PER_READ", 1)
+    payments = [await new_payment() for _ in range(5)]
+    async with watching(payments[0]) as a, watching(payments[2]) as b, watching(payments[4]) as c:
+        for socket in (a, b, c):
+            await socket.receive_json_from()
+        for payment in payments[:4]:
+            await change_elsewhere(payment.pk)
+        await tailer.catch_up()
+        for socket, payment in ((a, payments[0]), (b, payments[2])):
+            document = await socket.receive_json_from()
+            assert (document["transaction_id"], document["version"]) == (str(payment.pk), 2)
+        assert await c.receive_nothing()
+
+
+async def test_a_round_with_nobody_watching_asks_the_database_nothing(monkeypatch):
+    def refuse(*args):
+        raise AssertionError("asked")
+
+    monkeypatch.setattr(tailer, "read", refuse)
+    await tailer.catch_up()
+
+
+async def test_a_poll_held_for_a_payment_that_does_not_exist_is_no_trouble():
+    with waiting.held(uuid4(), 1):
+        await tailer.catch_up()
+
+
+async def test_the_tailer_outlives_the_database(monkeypatch):
+    async def away(*args):
+        raise OperationalError("the database is away")
+
+    monkeypatch.setattr(tailer, "EVERY", 0.02)
+    payment = await new_payment()
+    task = asyncio.create_task(tailer.run())
+    async with watching(payment) as socket:
+        await socket.receive_json_from()
+        monkeypatch.setattr(tailer, "read", away)
+        await asyncio.sleep(0.2)
+        before = tailer.age()
+        await change_elsewhere(payment.pk)
+        monkeypatch.setattr(tailer, "read", read)
+        assert (await socket.receive_json_from())["version"] == 2
+    task.cancel()
+    assert before > 0.1
+    assert tailer.age() < before
+
+
+async def test_an_outage_is_one_line_in_the_log(monkeypatch):
+    lines = []
+
+    async def away():
+        raise OperationalError("the database is away")
+
+    monkeypatch.setattr(tailer, "catch_up", away)
+    monkeypatch.setattr(tailer.log, "warning", lambda event, **kwargs: lines.append(event))
+    for _ in range(5):
+        await tailer._attempt_round()
+    monkeypatch.undo()
+    await tailer._attempt_round()
+    assert lines == ["tailer.failing"]
+
+
+async def test_readiness_follows_the_age_of_the_last_round(monkeypatch):
+    monkeypatch.setattr(tailer, "_last_round", None)
+    assert not probes._tailer_is_well()
+    await tailer._attempt_round()
+    assert probes._tailer_is_well()
+    monkeypatch.setattr(tailer, "_last_round", time.monotonic() - 60)
+    assert not probes._tailer_is_well()
