@@ -124,18 +124,19 @@ def chatter(handler: Handler) -> None:
 
 
 def drip(handler: Handler) -> None:
-    """Send a byte now and then, each within the read timeout, for ever."""
+    """Send a byte now and then, each within the read timeout, for half a minute."""
     handler.send_response(200)
     handler.end_headers()
-    for _second in range(100):
+    for _tenth in range(300):
         handler.wfile.write(b" ")
         time.sleep(0.1)
 
 
 def flood(handler: Handler) -> None:
+    """Send without end: only the reader can stop it."""
     handler.send_response(200)
     handler.end_headers()
-    for _part in range(10_000):
+    while True:
         handler.wfile.write(b" " * 65_536)
 
 
@@ -169,6 +170,17 @@ def test_whatever_is_lost_before_the_push_sent_nothing(daraja: FakeDaraja, setti
     with pytest.raises(DarajaUnreachable):
         push()
     assert daraja.counts == {OAUTH: 1}
+
+
+@pytest.mark.parametrize(("endless", "timeout"), [(drip, 0.3), (flood, 30)])
+def test_an_endless_answer_is_cut_off(with_token: FakeDaraja, settings: Any, endless: Any, timeout: float) -> None:
+    """By time when it trickles, by size when it pours; otherwise each would take half a minute."""
+    settings.DARAJA_TIMEOUT_SECONDS = timeout
+    with_token.answers[PUSH] = endless
+    started = time.monotonic()
+    with pytest.raises(OutcomeUnknown):
+        push()
+    assert time.monotonic() - started < 15
 
 
 def test_a_slow_answer_within_the_timeout_is_waited_for(with_token: FakeDaraja) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, connections
 from django.utils import timezone
 
 from payments.daraja import access_token
@@ -109,7 +109,7 @@ import json, sys, threading
 import django
 django.setup()
 from django.conf import settings
-from django.db import connection
+from django.db import connection, connections
 from payments.tests.fake_daraja import push
 vars(settings._wrapped).update(json.loads(sys.argv[1]))
 print("ready", flush=True)
@@ -374,3 +374,23 @@ def test_no_transaction_is_open_while_daraja_is_asked(daraja: FakeDaraja) -> Non
     daraja.answers = {OAUTH: write_meanwhile(OAUTH, daraja.oauth), PUSH: write_meanwhile(PUSH, daraja.push)}
     push()
     assert written == [OAUTH, PUSH]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_no_database_connection_is_held_while_daraja_is_asked(daraja: FakeDaraja) -> None:
+    """A pool of twenty would serve twenty waiting customers and nobody else."""
+    mine = connections["default"]
+    held: list[bool] = []
+
+    def watching(answer: Callable[[Handler], None]) -> Callable[[Handler], None]:
+        def handle(handler: Handler) -> None:
+            held.append(mine.connection is not None)
+            answer(handler)
+
+        return handle
+
+    daraja.answers = {OAUTH: watching(daraja.oauth), PUSH: watching(daraja.push)}
+    push()
+    daraja.living_token = "another"
+    push()
+    assert held == [False] * 5
