@@ -10,6 +10,7 @@ from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.utils.decorators import sync_and_async_middleware
+from whitenoise.middleware import WhiteNoiseMiddleware
 
 Scope = dict[str, Any]
 Application = Callable[[Scope, Any, Any], Awaitable[None]]
@@ -80,3 +81,24 @@ def security_headers(get_response: Callable[[HttpRequest], Any]) -> Callable[[Ht
         return finish(await get_response(request))
 
     return markcoroutinefunction(middleware)
+
+
+class StaticFiles(WhiteNoiseMiddleware):
+    """WhiteNoise without its thread: as a sync-only middleware it would keep one for as long as a poll is held."""
+
+    sync_capable = True
+    async_capable = True
+
+    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
+        super().__init__(get_response)
+        if iscoroutinefunction(get_response):
+            markcoroutinefunction(self)
+
+    def __call__(self, request: HttpRequest) -> Any:
+        if not iscoroutinefunction(self):
+            return super().__call__(request)
+        return self._serve_or_pass_on(request)
+
+    async def _serve_or_pass_on(self, request: HttpRequest) -> Any:
+        found = self.find_file(request.path_info) if self.autorefresh else self.files.get(request.path_info)
+        return await self.get_response(request) if found is None else self.serve(found, request)

@@ -52,7 +52,7 @@ for _origin in CSRF_TRUSTED_ORIGINS:
             f"CSRF_TRUSTED_ORIGINS must hold origins such as https://shop.example, not {_origin!r}."
         )
 CSRF_TRUSTED_ORIGINS = [origin for origin in CSRF_TRUSTED_ORIGINS if is_origin(origin)]
-TRUSTED_PROXIES = env.list("TRUSTED_PROXIES")
+TRUSTED_PROXIES = env.addresses("TRUSTED_PROXIES", networks=True)
 
 SHOP_NAME = env.text("SHOP_NAME", "Duka Papo")
 SHOP_CONTACT = env.text("SHOP_CONTACT", "0700 000 000")
@@ -109,7 +109,7 @@ MPESA_EXPIRE_AFTER_SECONDS = env.number("MPESA_EXPIRE_AFTER_SECONDS", 180, most=
 MPESA_QUERIES_PER_MINUTE = env.number(
     "MPESA_QUERIES_PER_MINUTE", {"simulator": 6000, "sandbox": 5, "production": 60}[MPESA_ENVIRONMENT], most=60000
 )
-MPESA_CALLBACK_IPS = env.list("MPESA_CALLBACK_IPS")
+MPESA_CALLBACK_IPS = env.addresses("MPESA_CALLBACK_IPS", networks=False)
 DARAJA_TIMEOUT_SECONDS = env.number("DARAJA_TIMEOUT_SECONDS", 10, most=120)
 DARAJA_CONNECT_TIMEOUT_SECONDS = 3
 CALLBACK_SPOOL_DIR = BASE_DIR / env.text("CALLBACK_SPOOL_DIR", "var/spool")
@@ -138,7 +138,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "middleware.security_headers",
     "django.middleware.security.SecurityMiddleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "middleware.StaticFiles",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -191,6 +191,8 @@ elif _database["ENGINE"].endswith("postgresql"):
     }
 else:
     SETTINGS_PROBLEMS.append("DATABASE_URL must begin with sqlite:/// or postgres://.")
+    # Django imports the driver before anybody can show the problems, and that one is not installed.
+    DATABASES["default"] = {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}
 
 REDIS_URLS = env.list("REDIS_URL")
 for _url in REDIS_URLS:
@@ -238,6 +240,7 @@ STORAGES = {
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
 }
 WHITENOISE_USE_FINDERS = DEBUG
+WHITENOISE_ALLOW_ALL_ORIGINS = False
 
 # Security -------------------------------------------------------------------------------------------------------
 
