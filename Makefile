@@ -35,12 +35,10 @@ lint: .venv/.development ## style, types, arrows between the apps, templates
 	$(PY) -m mypy .
 	$(PY) -c "from importlinter.cli import lint_imports_command as lint; lint()" --no-cache
 	$(PY) -m djlint --quiet --lint templates
-	$(PY) -m djlint --quiet --check templates
 
-format: .venv/.development ## put code and templates into shape
+format: .venv/.development ## put the code into shape
 	$(PY) -m ruff check --fix-only
 	$(PY) -m ruff format
-	-$(PY) -m djlint --quiet --reformat templates
 
 bench: programs ## measure, each ratio beside the floor of the same run
 	$(PY) -m bench

@@ -11,7 +11,7 @@ var htmx=(()=>{const e={parse(t){if(!t)return{};if(t.startsWith("{"))return JSON
 
   // Every page: one submit a form, copy, print ------------------------------------------------------------------
 
-  const buttonOf = (form) => form.querySelector("button");
+  const buttonOf = (form) => [...form.elements].find(({ type }) => type === "submit") ?? form;
 
   document.addEventListener("submit", ({ target }) => {
     if (!target.matches("[data-once]")) return;
@@ -93,7 +93,10 @@ var htmx=(()=>{const e={parse(t){if(!t)return{};if(t.startsWith("{"))return JSON
 
   live.addEventListener("htmx:before:swap", (event) => {
     const next = event.detail.tasks.map((task) => task.fragment.querySelector("#payment")).find(Boolean);
-    if (!next || isOlder(next.dataset, payment().dataset)) event.preventDefault();
+    if (!next || isOlder(next.dataset, payment().dataset)) return event.preventDefault();
+    // What comes for every watcher is masked; whoever typed the number goes on seeing it as typed.
+    const typed = live.dataset.phone;
+    if (typed) next.querySelectorAll(".phone").forEach((element) => (element.textContent = typed));
   });
 
   let painted = version();

@@ -7,7 +7,7 @@
 
   // Every page: one submit a form, copy, print ------------------------------------------------------------------
 
-  const buttonOf = (form) => form.querySelector("button");
+  const buttonOf = (form) => [...form.elements].find(({ type }) => type === "submit") ?? form;
 
   document.addEventListener("submit", ({ target }) => {
     if (!target.matches("[data-once]")) return;
@@ -89,7 +89,10 @@
 
   live.addEventListener("htmx:before:swap", (event) => {
     const next = event.detail.tasks.map((task) => task.fragment.querySelector("#payment")).find(Boolean);
-    if (!next || isOlder(next.dataset, payment().dataset)) event.preventDefault();
+    if (!next || isOlder(next.dataset, payment().dataset)) return event.preventDefault();
+    // What comes for every watcher is masked; whoever typed the number goes on seeing it as typed.
+    const typed = live.dataset.phone;
+    if (typed) next.querySelectorAll(".phone").forEach((element) => (element.textContent = typed));
   });
 
   let painted = version();
