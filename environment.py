@@ -79,6 +79,20 @@ class Environment:
         except Exception as error:
             return self._refuse(f"{name} cannot be read: {type(error).__name__}.", parse(default))
 
+    def addresses(self, name: str, *, networks: bool) -> tuple[str, ...]:
+        """Return the IP addresses of a list, with `networks` also such as 10.0.0.0/8; what is neither is left out."""
+        read: Callable[[str], object] = ipaddress.ip_network if networks else ipaddress.ip_address
+        found = []
+        for item in self.list(name):
+            try:
+                read(item)
+            except ValueError:
+                kinds = "IP addresses or networks" if networks else "IP addresses"
+                self.problems.append(f"{name} must hold {kinds}, not {item!r}.")
+            else:
+                found.append(item)
+        return tuple(found)
+
     def _refuse(self, sentence: str, fallback: T) -> T:
         self.problems.append(sentence)
         return fallback

@@ -74,6 +74,14 @@ def wake(transaction_id: UUID, version: int) -> None:
         waiter.wake()
 
 
+def release() -> None:
+    """Answer every held poll with the document as it is: the server stops."""
+    with _lock:
+        waiters = [waiter for of_one_payment in _waiters.values() for waiter in of_one_payment]
+    for waiter in waiters:
+        waiter.wake()
+
+
 def watched() -> dict[UUID, int]:
     """Return the payments that have held polls here, each with the lowest version already seen."""
     with _lock:

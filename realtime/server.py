@@ -12,12 +12,15 @@ from typing import Any
 
 from daphne.endpoints import build_endpoint_description_strings
 from daphne.http_protocol import HTTPFactory, WebRequest
+from django.conf import settings
 from twisted.internet.defer import Deferred
+
+from payments import waiting
 
 LARGEST_BODY = 1024 * 1024  # bytes; the views allow less
 LARGEST_SOCKET_MESSAGE = 4096  # bytes; pages send {"seen": 3}
 REQUEST_TIMEOUT = 60  # seconds, more than twice the longest held poll
-GRACE = 3  # seconds that running requests get to finish when the server stops
+GRACE = 4  # seconds to finish when the server stops, beyond what Daraja may take
 
 
 class BoundedRequest(WebRequest):
@@ -71,9 +74,10 @@ class Server(daphne_server.Server):
         )
         self.host, self.port = host, port
         self.ports: list[Any] = []
+        self.left_behind = False  # something did not finish in time
 
     def run(self) -> None:
-        daphne_server.HTTPFactory = BoundedFactory  # Daphne has no other way to be given one
+        daphne_server.HTTPFactory = BoundedFactory  # type: ignore[attr-defined]  # Daphne takes none otherwise
         super().run()
 
     def listen_success(self, port: Any) -> None:
@@ -95,19 +99,18 @@ class Server(daphne_server.Server):
         return Deferred.fromFuture(asyncio.ensure_future(self._wind_down()))
 
     async def _wind_down(self) -> None:
-        """Accept nobody new, let sockets go, give running requests GRACE seconds, then let go of them too."""
+        """Accept nobody new, let sockets and held polls go, and wait for running requests: one may be at Daraja."""
         for port in self.ports:
             port.stopListening()
         sockets, requests = self._running()
         for task in sockets:
             task.cancel()
+        waiting.release()
         if requests:
-            await asyncio.wait(requests, timeout=GRACE)
-        for task in requests:
-            task.cancel()
-        if tasks := sockets | requests:
-            await asyncio.wait(tasks, timeout=GRACE)
-        await asyncio.sleep(0)  # one turn of the loop for the last bytes
+            await asyncio.wait(requests, timeout=settings.DARAJA_TIMEOUT_SECONDS + GRACE)
+        if sockets:
+            await asyncio.wait(sockets, timeout=GRACE)
+        self.left_behind = any(self._running())
 
     def _running(self) -> tuple[set[asyncio.Future[Any]], set[asyncio.Future[Any]]]:
         """Return the tasks of the sockets and those of the requests that have not finished."""

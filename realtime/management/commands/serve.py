@@ -24,9 +24,9 @@ from django.contrib.staticfiles.finders import get_finders
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import BaseCommand, call_command
 from django.db import OperationalError, connection, connections
-from django.db.migrations.executor import MigrationExecutor
 
 from payments.checks import refuse_wrong_settings
+from realtime import background
 from shop import demo
 
 PATIENCE = 10  # seconds without /readyz before we say what is missing
@@ -55,9 +55,10 @@ class Command(BaseCommand):
     def _prepare(self) -> None:
         refuse_wrong_settings()
         with _one_starter_at_a_time(), _alone_in_postgresql():
-            _migrate()
+            call_command("migrate", interactive=False, verbosity=0)
             if settings.SIMULATOR:
-                demo.seed()
+                demo.seed_catalogue()
+                demo.seed_staff()
             _collect_static()
         connections.close_all()
 
@@ -72,6 +73,9 @@ class Command(BaseCommand):
         # A second SIGTERM, from a terminal and from make, must not turn a clean end into a failure.
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        if server.left_behind:
+            background.stop()
+            os._exit(0)  # threads that still wait for the loop that has ended would never end themselves
         return server.problem
 
 
@@ -104,13 +108,6 @@ def _alone_in_postgresql() -> Iterator[None]:
         yield
         cursor.execute("SELECT pg_advisory_unlock(%s)", [STARTING])
         cursor.execute("RESET statement_timeout")
-
-
-def _migrate() -> None:
-    executor = MigrationExecutor(connection)
-    if executor.migration_plan(executor.loader.graph.leaf_nodes()):
-        _say("Migrating the database ...")
-        call_command("migrate", interactive=False, verbosity=0)
 
 
 def _collect_static() -> None:
