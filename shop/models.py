@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import uuid
+from collections.abc import Iterable
 from typing import Any
 
 from django.db import models
@@ -119,20 +120,26 @@ class Order(models.Model):
         return max(0, self.amount - self.amount_paid)
 
 
-class OrderLineQuerySet(models.QuerySet["OrderLine"]):
+class OrderLineQuerySet(models.QuerySet[Any]):
     """Refuses what would go round `OrderLine.save` and `delete`."""
 
+    def bulk_create(self, objs: Iterable[Any], *args: Any, **kwargs: Any) -> list[Any]:
+        lines = list(objs)
+        _refuse_fixed(Order.objects.filter(pk__in={line.order_id for line in lines}))
+        return super().bulk_create(lines, *args, **kwargs)
+
     def update(self, **kwargs: Any) -> int:
-        self._refuse_fixed()
+        _refuse_fixed(Order.objects.filter(lines__in=self.values("pk")))
         return super().update(**kwargs)
 
     def delete(self) -> tuple[int, dict[str, int]]:
-        self._refuse_fixed()
+        _refuse_fixed(Order.objects.filter(lines__in=self.values("pk")))
         return super().delete()
 
-    def _refuse_fixed(self) -> None:
-        if Order.objects.filter(transactions__isnull=False, lines__in=self.values("pk")).exists():
-            raise OrderIsFixed("One of these lines belongs to an order that has a payment.")
+
+def _refuse_fixed(orders: models.QuerySet[Order]) -> None:
+    if orders.filter(transactions__isnull=False).exists():
+        raise OrderIsFixed("The order has a payment; its lines stay.")
 
 
 class OrderLine(models.Model):
@@ -164,9 +171,8 @@ class OrderLine(models.Model):
 
     def _refuse_fixed(self) -> None:
         """Look at the order the line is stored with as well: moving a line away changes that one too."""
-        orders = [self.order_id, *OrderLine.objects.filter(pk=self.pk).values_list("order_id", flat=True)]
-        if Order.objects.filter(pk__in=orders, transactions__isnull=False).exists():
-            raise OrderIsFixed("The order has a payment; its lines stay.")
+        stored = OrderLine.objects.filter(pk=self.pk).values("order_id")
+        _refuse_fixed(Order.objects.filter(Q(pk=self.order_id) | Q(pk__in=stored)))
 
     @property
     def total(self) -> int:
