@@ -1,0 +1,202 @@
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from payments import budget, inbox, reconciler, spool
+from payments.daraja import client
+from payments.models import Callback, QueryBudget, Reason, Status, Transaction
+from payments.tests.conftest import FakeDaraja, callback_body, raising
+from payments.transitions import put_under_review
+from tests.factories import make_transaction
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+PAID = client.QueryAnswer("success", "0", "The service request is processed successfully.", None)
+CANCELLED = client.QueryAnswer("failure", "1032", "Request cancelled by user", Reason.CANCELLED)
+PROCESSING = client.QueryAnswer("pending", "4999", "The transaction is still under processing", None)
+
+
+def _due(**fields: Any) -> Transaction:
+    return make_transaction(check_after=timezone.now(), **fields)
+
+
+def _pass(payment: Transaction) -> Transaction:
+    reconciler.run_pass()
+    payment.refresh_from_db()
+    return payment
+
+
+def _make_due_again(payment: Transaction, **fields: Any) -> None:
+    Transaction.objects.filter(pk=payment.pk).update(check_after=timezone.now(), **fields)
+
+
+def _overdue(**fields: Any) -> Transaction:
+    return make_transaction(expires_at=timezone.now() - timedelta(seconds=1), **fields)
+
+
+def test_a_payment_whose_callback_was_lost_is_completed_by_asking(daraja: FakeDaraja) -> None:
+    daraja.query = lambda _id: PAID
+    payment = _pass(_due())
+    assert (payment.status, payment.mpesa_receipt_number, payment.version) == ("COMPLETED", None, 2)
+    assert payment.order.__class__.objects.get().status == "PAID"
+
+
+def test_nobody_is_asked_about_before_the_time(daraja: FakeDaraja) -> None:
+    _pass(make_transaction())
+    assert daraja.queries == []
+
+
+def test_a_query_fails_a_payment_only_when_it_says_so_twice_ten_seconds_apart(daraja: FakeDaraja) -> None:
+    daraja.query = lambda _id: CANCELLED
+    payment = _pass(_due())
+    assert (payment.status, payment.queried_code) == ("PENDING", "1032")
+    _make_due_again(payment, queried_at=timezone.now() - timedelta(seconds=9))
+    assert _pass(payment).status == Status.PENDING
+    _make_due_again(payment, queried_at=timezone.now() - timedelta(seconds=10))
+    assert (_pass(payment).status, payment.reason) == ("FAILED", "cancelled")
+
+
+def test_another_code_in_between_begins_again(daraja: FakeDaraja) -> None:
+    answers = [CANCELLED, client.QueryAnswer("failure", "1037", "", Reason.NO_RESPONSE), CANCELLED]
+    daraja.query = lambda _id: answers.pop(0)
+    payment = _due()
+    for _ in range(3):
+        _make_due_again(payment, queried_at=timezone.now() - timedelta(seconds=30))
+        _pass(payment)
+    assert (payment.status, payment.queried_code) == ("PENDING", "1032")
+
+
+@pytest.mark.parametrize("error", [client.DarajaUnreachable(), client.OutcomeUnknown(), ZeroDivisionError()])
+def test_no_answer_changes_nothing(daraja: FakeDaraja, error: Exception) -> None:
+    daraja.query = raising(error)
+    assert _pass(_due()).status == Status.PENDING
+
+
+def test_the_gaps_grow_and_one_question_comes_before_expiry(daraja: FakeDaraja) -> None:
+    payment = _pass(_due())
+    assert 9 < (payment.check_after - timezone.now()).total_seconds() <= 10
+    _make_due_again(payment, expires_at=timezone.now() + timedelta(seconds=12))
+    _pass(payment)
+    assert 6 < (payment.check_after - timezone.now()).total_seconds() <= 7
+
+
+def test_an_unanswered_payment_expires(daraja: FakeDaraja) -> None:
+    payment = _pass(_overdue())
+    assert (payment.status, payment.reason, payment.failed_by) == ("FAILED", "expired", "expiry")
+    assert payment.check_after is not None
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [({"queried_code": "1037"}, "no_response"), ({"result_code": "7777"}, "unknown")],
+)
+def test_expiry_names_what_was_learnt(daraja: FakeDaraja, fields: dict[str, str], reason: str) -> None:
+    assert _pass(_overdue(**fields)).reason == reason
+
+
+def test_a_blocked_payment_expires_under_review(daraja: FakeDaraja) -> None:
+    payment = make_transaction()
+    put_under_review(payment.pk, source="callback")
+    Transaction.objects.update(expires_at=timezone.now())
+    assert (_pass(payment).status, payment.reason) == ("FAILED", "under_review")
+
+
+def test_money_still_wins_after_expiry(daraja: FakeDaraja) -> None:
+    payment = _pass(_overdue())
+    daraja.query = lambda _id: PAID
+    _make_due_again(payment)
+    assert (_pass(payment).status, payment.late) == ("COMPLETED", True)
+
+
+def test_a_callback_in_the_inbox_comes_before_expiry(daraja: FakeDaraja) -> None:
+    payment = _overdue()
+    body = callback_body(payment)
+    Callback.objects.create(
+        dedup_key="1", environment=payment.environment, transaction_id=payment.pk, trusted=True, body=body,
+        digest="1", received_at=timezone.now() - timedelta(seconds=6),
+    )  # fmt: skip
+    assert _pass(payment).status == Status.COMPLETED
+
+
+def test_a_callback_that_is_just_being_settled_holds_expiry_back(daraja: FakeDaraja) -> None:
+    payment = _overdue()
+    Callback.objects.create(
+        dedup_key="1", environment=payment.environment, transaction_id=payment.pk, trusted=True, body=b"{}",
+        digest="1", received_at=timezone.now(),
+    )  # fmt: skip
+    assert _pass(payment).status == Status.PENDING
+
+
+def test_the_spool_is_replayed_before_anything_expires(daraja: FakeDaraja) -> None:
+    payment = _overdue()
+    spool.append(payment.pk, callback_body(payment), "196.201.214.200")
+    assert (_pass(payment).status, spool.length()) == ("COMPLETED", 0)
+
+
+def test_nothing_expires_while_the_spool_cannot_be_replayed(
+    daraja: FakeDaraja, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    payment = _overdue()
+    spool.append(payment.pk, callback_body(payment), None)
+    monkeypatch.setattr(inbox, "_store", raising(inbox.OperationalError()))
+    with pytest.raises(inbox.OperationalError):
+        reconciler.run_pass()
+    payment.refresh_from_db()
+    assert payment.status == Status.PENDING
+    monkeypatch.undo()
+    assert inbox.replay_spool() == 1
+
+
+def test_the_budget_bounds_the_questions(daraja: FakeDaraja, settings: Any) -> None:
+    settings.MPESA_QUERIES_PER_MINUTE = 5
+    for _ in range(4):
+        _due()
+    reconciler.run_pass()
+    assert len(daraja.queries) == 1
+
+
+def test_after_429_nobody_asks_but_expiry_goes_on(daraja: FakeDaraja) -> None:
+    daraja.query = raising(client.DarajaThrottled("429", "Spike arrest", Reason.BUSY))
+    _pass(_due())
+    asked = len(daraja.queries)
+    payment = _pass(_overdue(check_after=timezone.now()))
+    assert (len(daraja.queries), payment.status) == (asked, "FAILED")
+    QueryBudget.objects.update(silent_until=timezone.now())
+    assert not budget.is_silent()
+
+
+def test_two_reconcilers_ask_about_a_payment_once(daraja: FakeDaraja) -> None:
+    for _ in range(10):
+        _due()
+    passes = [threading.Thread(target=_run_and_close) for _ in range(4)]
+    for thread in passes:
+        thread.start()
+    for thread in passes:
+        thread.join()
+    assert len(daraja.queries) == len(set(daraja.queries)) == 10
+
+
+def _run_and_close() -> None:
+    from django.db import connection
+
+    reconciler.run_pass()
+    connection.close()
+
+
+def test_payments_of_another_environment_are_left_alone(daraja: FakeDaraja) -> None:
+    payment = _pass(_overdue(environment="production", check_after=timezone.now()))
+    assert (payment.status, daraja.queries) == ("PENDING", [])
+
+
+def test_the_first_success_without_a_receipt_is_filled_in_by_the_later_callback(
+    daraja: FakeDaraja, post_callback: Any
+) -> None:
+    daraja.query = lambda _id: PAID
+    payment = _pass(_due())
+    post_callback(payment, MpesaReceiptNumber="UKN7R2X0QD")
+    assert (payment.mpesa_receipt_number, payment.version) == ("UKN7R2X0QD", 3)

@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from payments import inbox, spool
+from payments.callback_token import make_callback_token
+from payments.models import Callback, Status
+from payments.tests.conftest import callback_body, raising
+from tests.factories import make_transaction
+
+
+@pytest.fixture(autouse=True)
+def directory(settings: Any, tmp_path: Path) -> Path:
+    spool.replay(lambda _arrived: None)
+    settings.CALLBACK_SPOOL_DIR = tmp_path / "spool"
+    return tmp_path / "spool"
+
+
+@pytest.mark.django_db
+def test_a_callback_is_accepted_and_applied_later_when_the_database_is_away(
+    post_callback: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    payment = make_transaction()
+    monkeypatch.setattr(inbox, "_store", raising(inbox.OperationalError("the database is gone")))
+    assert post_callback(payment).status_code == 200
+    assert (payment.status, spool.length()) == ("PENDING", 1)
+    monkeypatch.undo()
+    inbox.replay_spool()
+    payment.refresh_from_db()
+    assert (payment.status, spool.length()) == ("COMPLETED", 0)
+
+
+@pytest.mark.django_db
+def test_when_the_disk_is_full_too_the_callback_is_refused(post_callback: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inbox, "_store", raising(inbox.OperationalError()))
+    monkeypatch.setattr(spool, "LARGEST_SPOOL", 10)
+    assert post_callback(make_transaction()).status_code == 503
+
+
+@pytest.mark.django_db
+def test_a_spooled_callback_is_known_as_a_copy_of_a_stored_one(post_callback: Any) -> None:
+    payment = make_transaction()
+    post_callback(payment)
+    spool.append(payment.pk, callback_body(payment), None)
+    inbox.replay_spool()
+    payment.refresh_from_db()
+    assert (payment.version, Callback.objects.get().copies, payment.status) == (2, 2, Status.COMPLETED)
+
+
+def test_files_are_private_and_hold_no_token(directory: Path) -> None:
+    transaction_id = uuid.uuid4()
+    spool.append(transaction_id, b"{}", "196.201.214.200")
+    (path,) = directory.iterdir()
+    assert (stat.S_IMODE(directory.stat().st_mode), stat.S_IMODE(path.stat().st_mode)) == (0o700, 0o600)
+    assert make_callback_token(transaction_id).encode() not in path.read_bytes()
+
+
+def test_bodies_come_back_as_they_went(directory: Path) -> None:
+    bodies = [b"", b"\n\x00\xff", os.urandom(3000)]
+    for body in bodies:
+        spool.append(uuid.uuid4(), body, None)
+    taken: list[spool.Arrived] = []
+    assert spool.replay(taken.append) == 3
+    assert [arrived.body for arrived in taken] == bodies
+    assert list(directory.iterdir()) == []
+
+
+def test_a_torn_tail_is_skipped_and_the_rest_is_taken(directory: Path) -> None:
+    for body in (b"first", b"second"):
+        spool.append(uuid.uuid4(), body, None)
+    (path,) = directory.iterdir()
+    path.write_bytes(path.read_bytes()[:-3])
+    taken: list[spool.Arrived] = []
+    assert spool.replay(taken.append) == 1
+    assert taken[0].body == b"first"
+
+
+def test_a_damaged_record_is_not_taken(directory: Path) -> None:
+    spool.append(uuid.uuid4(), b"the amount is 1500", None)
+    (path,) = directory.iterdir()
+    path.write_bytes(path.read_bytes().replace(b"1500", b"9500"))
+    assert spool.length() == 0
+
+
+def test_everything_stays_while_the_database_is_still_away(directory: Path) -> None:
+    spool.append(uuid.uuid4(), b"{}", None)
+    with pytest.raises(inbox.OperationalError):
+        spool.replay(raising(inbox.OperationalError()))
+    assert spool.length() == 1
+    assert spool.replay(lambda _arrived: None) == 1
+
+
+def test_the_next_process_replays_what_a_killed_one_left(directory: Path) -> None:
+    script = (
+        "import os,sys,uuid,django;django.setup();from payments import spool;spool.append(uuid.uuid4(),b'{}',None);"
+    )
+    given = {**os.environ, "CALLBACK_SPOOL_DIR": str(directory)}
+    alive = subprocess.Popen(
+        [sys.executable, "-c", script + "print('written',flush=True);sys.stdin.read()"],
+        env=given, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert alive.stdout is not None
+    assert alive.stdout.readline() == b"written\n"
+    assert (spool.length(), spool.replay(lambda _arrived: None)) == (1, 0)
+    alive.kill()
+    alive.communicate()
+    assert spool.replay(lambda _arrived: None) == 1
