@@ -28,6 +28,8 @@ async def server_loop(transactional_db: None) -> AsyncIterator[asyncio.AbstractE
     layer.breaker.reset()
     yield loop
     broadcast.bind_server_loop(None)
+    for sending in list(broadcast._in_flight):
+        sending.cancel()
     layer.breaker.reset()
     if listener._listener is not None:
         await listener._listener.close()

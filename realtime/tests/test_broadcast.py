@@ -50,7 +50,7 @@ async def test_a_held_poll_is_woken_by_the_change(in_memory):
 async def test_a_layer_that_never_answers_holds_up_nobody(in_memory):
     in_memory.group_send = _never_answers
     payment = await new_payment()
-    async with asyncio.timeout(0.5):
+    async with asyncio.timeout(0.9):
         await complete(payment)
 
 

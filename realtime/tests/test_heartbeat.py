@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from itertools import pairwise
 
 import pytest
 
 from realtime import consumers
+from realtime.audience import audience
 from realtime.tests.sockets import complete, new_payment, watching
 
 pytestmark = pytest.mark.usefixtures("server_loop")
@@ -28,15 +31,18 @@ async def test_heartbeats_carry_the_version_that_was_sent_last(monkeypatch):
 
 
 async def test_heartbeats_do_not_drift(monkeypatch):
-    monkeypatch.setattr(consumers, "HEARTBEAT_SECONDS", 0.05)
-    loop = asyncio.get_running_loop()
-    async with watching(await new_payment()) as socket:
+    """Each is due one interval after the last was due, however late that one left."""
+    monkeypatch.setattr(consumers, "HEARTBEAT_SECONDS", 0.02)
+    payment, due = await new_payment(), []
+    async with watching(payment) as socket:
         await socket.receive_json_from()
-        opened = loop.time()
-        for _ in range(20):
+        (page,) = audience._watchers[payment.pk]
+        for _ in range(10):
             await socket.receive_json_from()
-        beats = (loop.time() - opened) / 0.05
-    assert 19 <= beats < 21.5
+            due.append(page._timer.when())
+            time.sleep(0.01)  # noqa: ASYNC251 - a loop that is busy
+    steps = [later - earlier for earlier, later in pairwise(due)]
+    assert steps == pytest.approx([0.02] * 9)
 
 
 async def test_a_page_on_the_fragment_gets_the_same_heartbeat(monkeypatch):

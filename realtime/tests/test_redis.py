@@ -52,7 +52,7 @@ async def test_a_socket_outlives_redis_and_the_tailer_takes_over(redis_server, r
     async with watching(payment) as socket:
         await _opened(socket)
         redis_server.kill()
-        async with asyncio.timeout(0.5):
+        async with asyncio.timeout(0.9):
             await complete(payment)
         assert (await socket.receive_json_from(timeout=2))["status"] == "COMPLETED"
 
@@ -87,7 +87,7 @@ async def test_a_stalled_redis_is_waited_for_a_second_and_no_longer(redis_server
     async with watching(payment) as socket:
         await _opened(socket)
         redis_server.stall()
-        async with asyncio.timeout(0.5):
+        async with asyncio.timeout(0.9):
             await complete(payment)
         async with asyncio.timeout(1.5):
             await asyncio.gather(*map(asyncio.wrap_future, broadcast._in_flight))
