@@ -1,0 +1,64 @@
+"""What goes wrong is a calm page for people and a problem for programs."""
+
+from __future__ import annotations
+
+import pytest
+from django.test import Client
+
+import pages
+
+
+def test_an_unknown_address_is_a_page(client, db):
+    response = client.get("/nowhere/")
+    assert response.status_code == 404
+    assert "There is nothing here" in response.content.decode()
+
+
+@pytest.mark.parametrize("path", ["/api/nowhere/", "/api/orders/x/y/"])
+def test_an_unknown_address_of_programs_is_a_problem(client, db, path):
+    response = client.get(path)
+    assert (response.status_code, response.json()["code"]) == (404, "not_found")
+    assert response["Content-Type"] == "application/problem+json"
+
+
+def test_a_foreign_host_is_400_without_asking_for_it_again(client, db):
+    response = client.get("/", headers={"Host": "evil.example"})
+    assert response.status_code == 400
+    assert "We did not understand that" in response.content.decode()
+    assert client.get("/api/products/", headers={"Host": "evil.example"}).json()["code"] == "bad_request"
+
+
+@pytest.fixture
+def broken(monkeypatch):
+    def fail(*args, **kwargs):
+        raise RuntimeError("boom")
+
+    monkeypatch.setattr("shop.views.Product.objects.filter", fail)
+    return Client(raise_request_exception=False)
+
+
+def test_a_fault_of_ours_is_a_page_that_needs_nothing(broken, django_assert_num_queries, db):
+    with django_assert_num_queries(0):
+        response = broken.get("/")
+    page = response.content.decode()
+    assert response.status_code == 500
+    assert "Something broke on our side" in page
+    assert "boom" not in page
+    assert "/static/app.css" in page
+
+
+def test_a_fault_of_ours_is_a_problem_for_programs(broken, db):
+    response = broken.get("/api/products/")
+    assert (response.status_code, response.json()["code"]) == (500, "internal_error")
+
+
+def test_what_is_not_for_you_says_so(rf, db):
+    response = pages.forbidden(rf.get("/admin/"), PermissionError())
+    assert response.status_code == 403
+    assert "This is not for you" in response.content.decode()
+
+
+@pytest.mark.parametrize("method", ["get", "head", "options", "put", "patch", "delete", "trace"])
+@pytest.mark.parametrize("path", ["/", "/cart/", "/cart/add/", "/checkout/", "/api/orders/", "/api/products/"])
+def test_no_method_is_a_fault(client, db, path, method):
+    assert getattr(client, method)(path).status_code < 500
