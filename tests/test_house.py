@@ -2,34 +2,38 @@
 
 from __future__ import annotations
 
+import ast
+import os
 import re
 import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
+from django.core.management import get_commands
 
 import settings
 from environment import example_values
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 EXAMPLE = REPOSITORY / ".env.example"
-LONGEST_FUNCTION = 40  # lines
 SHOWN = re.compile(r"# ([A-Z][A-Z_]+)=(.*)")
+LONGEST_FUNCTION = 40  # lines
+OF_COMPOSE = {"POSTGRES_USER", "POSTGRES_DB", "POSTGRES_PASSWORD"}  # of PostgreSQL's own image
 
 
 def _shown() -> dict[str, str]:
     return {line[1]: line[2] for line in map(SHOWN.fullmatch, EXAMPLE.read_text().splitlines()) if line}
 
 
-def _sources(*, tests: bool = False) -> list[Path]:
-    names = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.py"],
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.split()
-    return [REPOSITORY / name for name in names if tests or not re.search(r"(^|/)(tests|migrations)/|^bench/", name)]
+def _sources() -> Iterator[Path]:
+    """Yield our own modules, without tests, migrations and what was installed."""
+    for path in REPOSITORY.rglob("*.py"):
+        inside = set(path.relative_to(REPOSITORY).parts)
+        if not inside & {".venv", "var", "tests", "migrations", "node_modules"}:
+            yield path
 
 
 def test_example_lists_exactly_the_variables_the_settings_read() -> None:
@@ -45,7 +49,82 @@ def test_every_variable_of_the_example_has_one_comment_above_it() -> None:
             assert not SHOWN.fullmatch(comment), line
 
 
+def test_the_example_shows_the_defaults(tmp_path: Path) -> None:
+    """Uncommented, it changes nothing; except for the secrets, which are nobody's."""
+    kept = {name: value for name, value in _shown().items() if name not in {"SECRET_KEY", "CALLBACK_SECRET"}}
+    (tmp_path / "example").write_text("".join(f"{name}={value}\n" for name, value in kept.items()))
+    program = "import settings; print([(n, getattr(settings, n, '')) for n in sorted(settings.env.names_read)])"
+    shown = [_run_with(program, ENV_FILE=str(tmp_path / name), **SECRETS) for name in ("example", "nothing")]
+    assert shown[0] == shown[1]
+
+
+SECRETS = {"SECRET_KEY": "x" * 40, "CALLBACK_SECRET": "y" * 40}
+
+
+def _run_with(program: str, **environment: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=REPOSITORY,
+        env={**os.environ, **environment},
+        capture_output=True,
+        check=True,
+    )
+    return done.stdout.decode()
+
+
 @pytest.mark.parametrize("name", ["SECRET_KEY", "CALLBACK_SECRET"])
 def test_the_secrets_of_the_example_are_refused(name: str) -> None:
     assert len(_shown()[name]) >= 32
     assert _shown()[name] in example_values(EXAMPLE)
+
+
+def test_functions_stay_short() -> None:
+    for path in _sources():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                lines = (node.end_lineno or 0) - node.lineno + 1
+                assert lines <= LONGEST_FUNCTION, f"{path.relative_to(REPOSITORY)}: {node.name} has {lines} lines"
+
+
+def test_no_test_steps_aside_when_a_tool_is_missing() -> None:
+    stepping_aside = re.compile(r"pytest\.(skip|importorskip|xfail)\b|mark\.(skip|skipif|xfail)\b")
+    for path in REPOSITORY.glob("*/tests/**/*.py"):
+        assert not stepping_aside.search(path.read_text()), path
+    for path in (REPOSITORY / "tests").rglob("*.py"):
+        if path != Path(__file__):
+            assert not stepping_aside.search(path.read_text()), path
+
+
+def test_make_has_the_commands_of_the_contract() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
+    assert {"run", "test", "test-long", "install", "bench"} <= targets
+
+
+def _compose() -> dict[str, object]:
+    return dict(yaml.safe_load((REPOSITORY / "docker-compose.yml").read_text())["services"])
+
+
+def test_every_service_of_compose_is_watched_and_waited_for() -> None:
+    services = _compose()
+    assert set(services) == {"web", "postgres", "redis"}
+    assert all("healthcheck" in service for service in services.values())
+    waits = services["web"]["depends_on"]
+    assert {name: wait["condition"] for name, wait in waits.items()} == {
+        "postgres": "service_healthy",
+        "redis": "service_healthy",
+    }
+
+
+def test_compose_sets_only_variables_that_exist() -> None:
+    for service in _compose().values():
+        assert set(service.get("environment", {})) <= settings.env.names_read | OF_COMPOSE
+
+
+def test_the_container_runs_commands_that_exist_and_not_as_root() -> None:
+    lines = (REPOSITORY / "Dockerfile").read_text().splitlines()
+    assert 'CMD ["python", "manage.py", "serve"]' in lines
+    assert "serve" in get_commands()
+    assert "USER papo" in lines
+    assert any("--require-hashes" in line for line in lines)
+    for script in re.findall(r"tools/\w+\.py", "\n".join(lines) + str(_compose())):
+        assert (REPOSITORY / script).is_file()

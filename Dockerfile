@@ -1,0 +1,16 @@
+FROM python:3.11-slim
+
+WORKDIR /papo
+COPY requirements.txt .
+RUN pip install --no-cache-dir --disable-pip-version-check --require-hashes -r requirements.txt
+COPY . .
+RUN useradd --system --uid 10001 papo && mkdir -p var && chown papo var
+USER papo
+
+# Everything that is written lies in var/: a volume keeps the secrets, the spool and, without PostgreSQL, the shop.
+ENV PYTHONUNBUFFERED=1 HOST=0.0.0.0 ENV_FILE=/papo/var/.env DATABASE_URL=sqlite:///var/db.sqlite3
+VOLUME /papo/var
+EXPOSE 8000
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=10s --timeout=6s --start-period=60s CMD ["python", "tools/healthcheck.py"]
+CMD ["python", "manage.py", "serve"]
