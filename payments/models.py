@@ -246,20 +246,3 @@ class QueryBudget(models.Model):
 
     def __str__(self) -> str:
         return self.name
-
-
-class IdempotencyKey(models.Model):
-    """What a POST with an Idempotency-Key answered, so that its repetition repeats the answer."""
-
-    scope = models.CharField(max_length=100, help_text=_("Route and, for a push, its order"))
-    key = models.CharField(max_length=255)
-    body_digest = models.CharField(max_length=64)
-    status_code = models.PositiveSmallIntegerField(null=True, help_text=_("Empty while the first request runs"))
-    result = models.JSONField(default=dict, help_text=_("The ids it answered"))
-    created_at = models.DateTimeField(auto_now_add=True, db_index=True)
-
-    class Meta:
-        constraints = [models.UniqueConstraint(fields=["scope", "key"], name="idempotency_key_once")]
-
-    def __str__(self) -> str:
-        return self.scope

@@ -24,7 +24,8 @@ from django.views.decorators.http import require_GET
 
 from jsonhttp import Problem, json_route, problem, problems, read_json, refuse_foreign_origin, require_method
 from middleware import client_address
-from payments import health, idempotency, inbox, spool, waiting
+from pages import capability
+from payments import health, inbox, spool, waiting
 from payments.callback_token import read_callback_token
 from payments.checkout import CheckoutRefused, start_checkout
 from payments.db import release_connection
@@ -33,6 +34,7 @@ from payments.metrics import metrics_text
 from payments.models import Transaction
 from payments.phone_numbers import InvalidPhoneNumber, normalise_phone_number
 from payments.schema import SCHEMA
+from shop import idempotency
 from shop.models import Order
 from shop.orders import order_document
 
@@ -43,14 +45,6 @@ TYPED_NUMBERS_KEPT = 20  # a session
 FORM_TYPES = {"application/x-www-form-urlencoded", "multipart/form-data"}
 ACCEPTED = {"ResultCode": 0, "ResultDesc": "Accepted"}
 FORWARDING_HEADERS = ("HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED", "HTTP_X_REAL_IP", "HTTP_VIA")
-
-
-def capability(response: HttpResponse) -> HttpResponse:
-    """Keep the address of a page that is its own key from leaking to caches, referrers and search engines."""
-    response.headers["Referrer-Policy"] = "no-referrer"
-    response.headers["X-Robots-Tag"] = "noindex"
-    response.headers["Cache-Control"] = "no-store"
-    return response
 
 
 # Asking for a payment -------------------------------------------------------------------------------------------
@@ -78,14 +72,8 @@ def _push_from_json(request: HttpRequest) -> HttpResponse:
     body = read_json(request)
     order = _order_named(body.get("order_id"))
     phone_number = _phone_number(body.get("phone_number", body.get("phone")))
-    claim = _claim(request, order, phone_number)
-    if claim.answered:
-        return _replay(*claim.answered)
-    try:
-        return _answer_push(order, phone_number, claim)
-    except BaseException:
-        claim.forget()
-        raise
+    with idempotency.claim(request, f"stk-push:{order.pk}", {"phone_number": phone_number}) as claim:
+        return _replay(*claim.answered) if claim.answered else _answer_push(order, phone_number, claim)
 
 
 def _order_named(order_id: object) -> Order:
@@ -112,22 +100,12 @@ def _phone_number(typed: object) -> str:
         raise Problem(400, "phone_number_invalid", detail, field="phone_number") from None
 
 
-def _claim(request: HttpRequest, order: Order, phone_number: str) -> idempotency.Claim:
-    key = request.headers.get("Idempotency-Key")
-    try:
-        return idempotency.claim(key, f"stk-push:{order.pk}", {"phone_number": phone_number})
-    except idempotency.KeyRefused as refusal:
-        raise Problem(refusal.status, refusal.code, refusal.detail) from None
-
-
 def _answer_push(order: Order, phone_number: str, claim: idempotency.Claim) -> HttpResponse:
     try:
         checkout = start_checkout(order.pk, phone_number)
     except CheckoutRefused as refusal:
         if refusal.code == "outcome_unknown" and refusal.payment:
             claim.keep(refusal.status, {"transaction_id": str(refusal.payment.pk)})
-        else:
-            claim.forget()
         raise _as_problem(refusal) from refusal
     payment = checkout.payment
     ids = {"merchant_request_id": payment.merchant_request_id, "checkout_request_id": payment.checkout_request_id}

@@ -178,3 +178,20 @@ class OrderLine(models.Model):
     def total(self) -> int:
         """Whole KES."""
         return self.unit_price * self.quantity
+
+
+class IdempotencyKey(models.Model):
+    """What a POST with an Idempotency-Key answered, so that its repetition repeats the answer."""
+
+    scope = models.CharField(max_length=100, help_text=_("Route and, for a push, its order"))
+    key = models.CharField(max_length=255)
+    body_digest = models.CharField(max_length=64)
+    status_code = models.PositiveSmallIntegerField(null=True, help_text=_("Empty while the first request runs"))
+    result = models.JSONField(default=dict, help_text=_("The ids it answered"))
+    created_at = models.DateTimeField(auto_now_add=True, db_index=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["scope", "key"], name="idempotency_key_once")]
+
+    def __str__(self) -> str:
+        return self.scope

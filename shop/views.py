@@ -8,6 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import BadRequest
+from django.db.transaction import atomic
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
@@ -16,6 +17,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from jsonhttp import json_route, read_json
 from pages import capability_page
+from shop import idempotency
 from shop.cart import Cart
 from shop.forms import BasketItemForm, CheckoutForm, bad_item, read_items
 from shop.models import CURRENCY, Order, Product
@@ -39,12 +41,21 @@ def api_products(request: HttpRequest) -> HttpResponse:
 def create_order(request: HttpRequest) -> HttpResponse:
     """Place an order of what the JSON body names."""
     items = read_items(read_json(request))
-    try:
-        order = place_order(items)
-    except OrderRefused as refusal:
-        raise bad_item(refusal.field, refusal.detail) from refusal
+    with idempotency.claim(request, "orders", items) as claim:
+        order = Order.objects.get(pk=claim.answered[1]["order_id"]) if claim.answered else _place(items, claim)
     location = f"{reverse('api_orders')}{order.pk}/"
     return JsonResponse(order_document(order), status=201, headers={"Location": location})
+
+
+def _place(items: list[tuple[str, int]], claim: idempotency.Claim) -> Order:
+    """Place the order and keep its id in one transaction: a repetition after a crash must not place another."""
+    try:
+        with atomic():
+            order = place_order(items)
+            claim.keep(201, {"order_id": str(order.pk)})
+    except OrderRefused as refusal:
+        raise bad_item(refusal.field, refusal.detail) from refusal
+    return order
 
 
 # Choosing -------------------------------------------------------------------------------------------------------

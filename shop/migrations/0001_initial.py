@@ -15,6 +15,21 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
+            name='IdempotencyKey',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('scope', models.CharField(help_text='Route and, for a push, its order', max_length=100)),
+                ('key', models.CharField(max_length=255)),
+                ('body_digest', models.CharField(max_length=64)),
+                ('status_code', models.PositiveSmallIntegerField(help_text='Empty while the first request runs', null=True)),
+                ('result', models.JSONField(default=dict, help_text='The ids it answered')),
+                ('created_at', models.DateTimeField(auto_now_add=True, db_index=True)),
+            ],
+            options={
+                'constraints': [models.UniqueConstraint(fields=('scope', 'key'), name='idempotency_key_once')],
+            },
+        ),
+        migrations.CreateModel(
             name='Order',
             fields=[
                 ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),

@@ -10,33 +10,34 @@ import hashlib
 import json
 import re
 from datetime import timedelta
-from typing import Any
+from typing import Any, Self
 
 from django.db import IntegrityError
 from django.db.transaction import atomic
+from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from payments.models import IdempotencyKey
+from jsonhttp import Problem
+from shop.models import IdempotencyKey
 
 KEPT_FOR = timedelta(hours=24)
 FIRST_MAY_TAKE = timedelta(seconds=60)  # longer than a push can take; after that its process is believed dead
 _KEY = re.compile(r"[\x21-\x7e]{16,255}")
 
 
-class KeyRefused(Exception):
-    """The key cannot be used: 400 malformed, 409 `in_progress`, 422 used with another body."""
-
-    def __init__(self, status: int, code: str, detail: str) -> None:
-        super().__init__(code)
-        self.status, self.code, self.detail = status, code, detail
-
-
 class Claim:
-    """One use of a key: `answered` holds what the first request answered, when there was one."""
+    """One use of a key. As a context it lets the key be tried again unless an answer was kept inside."""
 
     def __init__(self, row: IdempotencyKey | None) -> None:
         self.row = row
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.row is not None:
+            IdempotencyKey.objects.filter(pk=self.row.pk, status_code=None).delete()
 
     @property
     def answered(self) -> tuple[int, dict[str, Any]] | None:
@@ -50,19 +51,18 @@ class Claim:
         if self.row is not None:
             IdempotencyKey.objects.filter(pk=self.row.pk).update(status_code=status_code, result=result)
 
-    def forget(self) -> None:
-        """Let the key be tried again: nothing came of this request."""
-        if self.row is not None:
-            IdempotencyKey.objects.filter(pk=self.row.pk, status_code=None).delete()
 
+def claim(request: HttpRequest, scope: str, body: object) -> Claim:
+    """Claim the request's Idempotency-Key; without one every request is the first.
 
-def claim(key: str | None, scope: str, body: dict[str, Any]) -> Claim:
-    """Claim `key` for this request; without a key every request is the first. Raises `KeyRefused`."""
+    Raises `Problem`: 400 for a malformed key, 409 `in_progress`, 422 for one used with another body.
+    """
+    key = request.headers.get("Idempotency-Key")
     if key is None:
         return Claim(None)
     if not _KEY.fullmatch(key):
-        raise KeyRefused(400, "idempotency_key_invalid", _("Idempotency-Key must have 16 to 255 visible characters."))
-    digest = hashlib.sha256(json.dumps(body, sort_keys=True, default=str).encode()).hexdigest()
+        raise Problem(400, "idempotency_key_invalid", _("Idempotency-Key must have 16 to 255 visible characters."))
+    digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
     _forget_old(scope, key)
     try:
         with atomic():
@@ -81,7 +81,7 @@ def _forget_old(scope: str, key: str) -> None:
 def _repeated(scope: str, key: str, digest: str) -> Claim:
     row = IdempotencyKey.objects.filter(scope=scope, key=key).first()
     if row is not None and row.body_digest != digest:
-        raise KeyRefused(422, "idempotency_key_reused", _("This Idempotency-Key was used with another request."))
+        raise Problem(422, "idempotency_key_reused", _("This Idempotency-Key was used with another request."))
     if row is None or row.status_code is None:
-        raise KeyRefused(409, "in_progress", _("The first request with this Idempotency-Key is still running."))
+        raise Problem(409, "in_progress", _("The first request with this Idempotency-Key is still running."))
     return Claim(row)
