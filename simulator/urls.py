@@ -1,0 +1,28 @@
+"""The simulator's routes: Daraja's own below the mount, the handset page, the control API."""
+
+from __future__ import annotations
+
+from django.urls import URLPattern, path, re_path
+
+from simulator import control, daraja, pages
+
+urlpatterns: list[URLPattern] = [
+    path("oauth/v1/generate", daraja.generate_token),
+    path("mpesa/stkpush/v1/processrequest", daraja.process_request),
+    path("mpesa/stkpushquery/v1/query", daraja.query),
+    re_path(r"^(?P<path>(?:oauth|mpesa)/.*)$", daraja.not_found),
+    path("phone/", pages.phones, name="simulator_phones"),
+    path("phone/live/", pages.phones_live, name="simulator_phones_live"),
+    path("phone/<str:number>/", pages.phone, name="simulator_phone"),
+    path("phone/<str:number>/live/", pages.phone_live, name="simulator_phone_live"),
+    path("phone/<str:number>/answer/", pages.answer, name="simulator_answer"),
+    path("phone/<str:number>/change/", pages.change, name="simulator_change"),
+    re_path(r"^assets/(?P<path>simulator\.(?:css|js))$", pages.asset, name="simulator_asset"),
+    path("api/", control.totals),
+    path("api/ledger/", control.ledger),
+    path("api/scenarios/", control.scenarios),
+    path("api/default/", control.default),
+    path("api/reset/", control.reset),
+    path("api/phones/<str:number>/", control.phone),
+    path("api/phones/<str:number>/answer/", control.answer),
+]
