@@ -51,6 +51,7 @@ def pytest_configure(config: pytest.Config) -> None:
     settings.STATIC_ROOT = SCRATCH / "static"
     settings.STATIC_ROOT.mkdir(exist_ok=True)
     settings.CALLBACK_SPOOL_DIR = SCRATCH / "spool"
+    settings.SIMULATOR_RECORD = SCRATCH / "simulator.sqlite3"
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -35,6 +35,7 @@ class RunningServer:
             "PORT": str(self.port),
             "DATABASE_URL": f"sqlite:///{directory / 'shop.sqlite3'}",
             "CALLBACK_SPOOL_DIR": str(directory / "spool"),
+            "SIMULATOR_RECORD": str(directory / "simulator.sqlite3"),
             **settings,
         }
         self.process: subprocess.Popen[bytes] | None = None
