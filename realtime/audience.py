@@ -76,9 +76,17 @@ class Audience:
         for watcher in list(self._watchers.get(change.transaction_id, ())):
             watcher.offer(change)
 
-    def watched(self) -> dict[UUID, int]:
-        """Return the payments shown here, each with the lowest version that a socket of it has sent."""
-        return {key: min(watcher.version for watcher in watchers) for key, watchers in self._watchers.items()}
+    def watched(self) -> set[UUID]:
+        """Return the payments that are shown here."""
+        return set(self._watchers)
+
+    def behind(self, versions: dict[UUID, int]) -> list[UUID]:
+        """Return those of `versions` that a socket here has not yet sent."""
+        return [
+            key
+            for key, version in versions.items()
+            if any(watcher.version < version for watcher in self._watchers.get(key, ()))
+        ]
 
 
 audience = Audience()

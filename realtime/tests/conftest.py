@@ -31,18 +31,30 @@ async def server_loop(transactional_db: None) -> AsyncIterator[asyncio.AbstractE
     for sending in list(broadcast._in_flight):
         sending.cancel()
     layer.breaker.reset()
+    await _close_listener()
+
+
+async def _close_listener() -> None:
     if listener._listener is not None:
         await listener._listener.close()
         listener._listener = None
+
+
+@contextlib.contextmanager
+def _used(fresh: object) -> Iterator[None]:
+    before = channel_layers.set("default", fresh)
+    yield
+    channel_layers.backends.pop("default")
+    if before is not None:  # None: nobody has needed it yet
+        channel_layers.set("default", before)
 
 
 @pytest.fixture
 def in_memory(server_loop: object) -> Iterator[InMemoryChannelLayer]:
     """Use a fresh in-memory layer, also where the suite runs with Redis."""
     fresh = InMemoryChannelLayer(capacity=1500)
-    before = channel_layers.set("default", fresh)
-    yield fresh
-    channel_layers.backends["default"] = before
+    with _used(fresh):
+        yield fresh
 
 
 @pytest.fixture
@@ -110,9 +122,8 @@ async def redis_layer(redis_server: RedisServer, server_loop: object) -> AsyncIt
         "retry": Retry(ExponentialBackoff(cap=0.5, base=0.02), 3),
     }
     fresh = RedisPubSubChannelLayer(hosts=[host], prefix="papo.test")
-    before = channel_layers.set("default", fresh)
-    yield fresh
-    channel_layers.backends["default"] = before
+    with _used(fresh):
+        yield fresh
     if listener._listener is not None:
         await listener._listener.close()
         listener._listener = None

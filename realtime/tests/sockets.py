@@ -9,9 +9,10 @@ from uuid import UUID
 
 from channels.testing import WebsocketCommunicator
 from django.db.models import F
+from django.db.transaction import atomic
 
 from payments.models import Source, Status, Transaction
-from payments.transitions import transition
+from payments.transitions import record, transition
 from realtime.database import read
 from realtime.routing import websocket_application
 from tests.factories import make_transaction
@@ -76,4 +77,10 @@ async def complete(payment: Transaction, receipt: str = "") -> None:
 
 async def change_elsewhere(transaction_id: UUID) -> None:
     """Write a newer version that nobody in this process announces, as another process does."""
-    await read(lambda: Transaction.objects.filter(pk=transaction_id).update(version=F("version") + 1))
+
+    def change() -> None:
+        with atomic():
+            Transaction.objects.filter(pk=transaction_id).update(version=F("version") + 1)
+            record(Transaction.objects.get(pk=transaction_id), source=Source.CALLBACK)
+
+    await read(change)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from types import SimpleNamespace
 from uuid import uuid4
 
 import pytest
@@ -135,7 +136,7 @@ def test_announcing_after_the_servers_loop_has_ended_is_no_trouble(in_memory):
 @pytest.fixture
 def clock(monkeypatch):
     now = [1000.0]
-    monkeypatch.setattr("realtime.breaker.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("realtime.breaker.time", SimpleNamespace(monotonic=lambda: now[0]))
     return now
 
 

@@ -6,15 +6,21 @@ import asyncio
 import subprocess
 import sys
 import time
+from contextlib import AsyncExitStack
+from types import SimpleNamespace
 from uuid import uuid4
 
 import pytest
 from django.conf import settings
 from django.db import OperationalError, connection
+from django.db.models import F
+from django.db.transaction import atomic
 
 from payments import waiting
+from payments.models import Source, Transaction, TransactionEvent
 from realtime import probes, tailer
 from realtime.database import read
+from realtime.tailer import Tailer
 from realtime.tests.sockets import change_elsewhere, complete, new_payment, watching
 
 pytestmark = pytest.mark.usefixtures("server_loop")
@@ -92,24 +98,110 @@ async def test_a_held_poll_hears_within_a_second_of_what_another_process_did():
 async def test_a_held_poll_that_has_seen_the_version_is_left_waiting():
     payment = await new_payment()
     with waiting.held(payment.pk, 1) as waiter:
-        await tailer.catch_up()
+        await Tailer().catch_up()
         assert not await waiter.wait(0.05)
 
 
 async def test_one_round_brings_each_of_many_payments_its_own_version(monkeypatch):
     monkeypatch.setattr(tailer, "IDS_PER_QUERY", 2)
     monkeypatch.setattr(tailer, "FACTS_PER_READ", 1)
-    payments = [await new_payment() for _ in range(5)]
+    payments, tail = [await new_payment() for _ in range(5)], Tailer()
     async with watching(payments[0]) as a, watching(payments[2]) as b, watching(payments[4]) as c:
         for socket in (a, b, c):
             await socket.receive_json_from()
+        await tail.catch_up()
         for payment in payments[:4]:
             await change_elsewhere(payment.pk)
-        await tailer.catch_up()
+        await tail.catch_up()
         for socket, payment in ((a, payments[0]), (b, payments[2])):
             document = await socket.receive_json_from()
             assert (document["transaction_id"], document["version"]) == (str(payment.pk), 2)
         assert await c.receive_nothing()
+
+
+async def test_a_round_costs_one_query_however_many_pages_are_open():
+    payments, tail = [await new_payment() for _ in range(30)], Tailer()
+    async with AsyncExitStack() as pages:
+        for number, payment in enumerate(payments):
+            page = await pages.enter_async_context(watching(payment, address=f"10.0.0.{number}"))
+            await page.receive_json_from()
+        await tail.catch_up()
+        asked = await _queries_of(tail.catch_up)
+    assert len(asked) == 1
+    assert "payments_transactionevent" in asked[0]
+
+
+async def _queries_of(call) -> list[str]:
+    """Return the SQL that `call` runs in the threads of realtime/database.py."""
+    asked = []
+
+    def note(execute, sql, params, many, context):
+        asked.append(sql)
+        return execute(sql, params, many, context)
+
+    def noting(function, *args):
+        with connection.execute_wrapper(note):
+            return function(*args)
+
+    async def read_and_note(function, *args):
+        return await read(noting, function, *args)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tailer, "read", read_and_note)
+        await call()
+    return asked
+
+
+async def test_a_line_of_history_with_a_lower_number_may_be_committed_later():
+    """PostgreSQL numbers lines before they are committed, so the end of the history is read again for a while."""
+    payment, other, tail = await new_payment(), await new_payment(), Tailer()
+    await change_elsewhere(other.pk)
+    last = await read(lambda: TransactionEvent.objects.latest("pk").pk)
+    async with watching(payment) as socket:
+        await socket.receive_json_from()
+        await tail.catch_up()
+        await _commit_line(payment, number=last + 2)
+        await tail.catch_up()
+        assert (await socket.receive_json_from())["version"] == 2
+        await _commit_line(payment, number=last + 1)
+        await tail.catch_up()
+        assert (await socket.receive_json_from())["version"] == 3
+
+
+async def _commit_line(payment, *, number: int) -> None:
+    def commit() -> None:
+        with atomic():
+            Transaction.objects.filter(pk=payment.pk).update(version=F("version") + 1)
+            version = Transaction.objects.get(pk=payment.pk).version
+            TransactionEvent.objects.create(
+                pk=number, transaction=payment, version=version, new_status="PENDING", source=Source.CALLBACK
+            )
+
+    await read(commit)
+
+
+async def test_a_line_committed_long_after_its_number_is_found_by_comparing_all(monkeypatch):
+    payment, tail = await new_payment(), Tailer()
+    async with watching(payment) as socket:
+        await socket.receive_json_from()
+        await tail.catch_up()
+        await read(lambda: Transaction.objects.filter(pk=payment.pk).update(version=2))  # no line that we would read
+        await tail.catch_up()
+        assert await socket.receive_nothing()
+        monkeypatch.setattr(tailer, "COMPARE_ALL_EVERY", 0)
+        await tail.catch_up()
+        assert (await socket.receive_json_from())["version"] == 2
+
+
+async def test_history_is_read_again_for_seconds_and_not_for_ever(monkeypatch):
+    tail, now = Tailer(), time.monotonic()
+    monkeypatch.setattr(tailer, "COMPARE_ALL_EVERY", 3600)
+    async with watching(await new_payment()):
+        await tail.catch_up()
+        for second in range(1, 60):
+            monkeypatch.setattr(tailer, "time", SimpleNamespace(monotonic=lambda moment=now + second: moment))
+            await tail.catch_up()
+    assert len(tail._ends) == tailer.OVERLAP + 2
 
 
 async def test_a_round_with_nobody_watching_asks_the_database_nothing(monkeypatch):
@@ -117,12 +209,12 @@ async def test_a_round_with_nobody_watching_asks_the_database_nothing(monkeypatc
         raise AssertionError("asked")
 
     monkeypatch.setattr(tailer, "read", refuse)
-    await tailer.catch_up()
+    await Tailer().catch_up()
 
 
 async def test_a_poll_held_for_a_payment_that_does_not_exist_is_no_trouble():
     with waiting.held(uuid4(), 1):
-        await tailer.catch_up()
+        await Tailer().catch_up()
 
 
 async def test_the_tailer_outlives_the_database(monkeypatch):
@@ -148,22 +240,22 @@ async def test_the_tailer_outlives_the_database(monkeypatch):
 async def test_an_outage_is_one_line_in_the_log(monkeypatch):
     lines = []
 
-    async def away():
+    async def away(self):
         raise OperationalError("the database is away")
 
-    monkeypatch.setattr(tailer, "catch_up", away)
+    monkeypatch.setattr(Tailer, "catch_up", away)
     monkeypatch.setattr(tailer.log, "warning", lambda event, **kwargs: lines.append(event))
     for _ in range(5):
-        await tailer._attempt_round()
+        await tailer._attempt(Tailer())
     monkeypatch.undo()
-    await tailer._attempt_round()
+    await tailer._attempt(Tailer())
     assert lines == ["tailer.failing"]
 
 
 async def test_readiness_follows_the_age_of_the_last_round(monkeypatch):
     monkeypatch.setattr(tailer, "_last_round", None)
     assert not probes._tailer_is_well()
-    await tailer._attempt_round()
+    await tailer._attempt(Tailer())
     assert probes._tailer_is_well()
     monkeypatch.setattr(tailer, "_last_round", time.monotonic() - 60)
     assert not probes._tailer_is_well()
