@@ -149,7 +149,7 @@ var htmx=(()=>{const e={parse(t){if(!t)return{};if(t.startsWith("{"))return JSON
   });
 
   function reconnect() {
-    if (refused || now() - attemptAt < 1_000) return; // Back fires two events that lead here
+    if (refused || (!heardAt && now() - attemptAt < 1_000)) return; // Back fires two events that lead here
     attemptAt = now();
     // socket.close(4000) would be echoed as 1000 and end the extension's efforts; this is the way to start anew.
     htmx.process(live, true);
@@ -220,17 +220,18 @@ var htmx=(()=>{const e={parse(t){if(!t)return{};if(t.startsWith("{"))return JSON
     let pause = RETRY;
     try {
       const { response, text } = await get(live.dataset.poll + question, hold * 1_000 + 5_000, request);
-      if (response.status === 404) return; // and `polling` stays, so that nobody starts again
+      if (polling !== request || response.status === 404) return; // after a 404 nobody starts again
       const advice = (Number(response.headers.get("Retry-After")) || 3) * 1_000;
       pollAnswered = response.ok;
       hold = response.ok ? Math.min(LONGEST_HOLD, advice / 1_000) : 0;
       pause = response.ok ? Math.max(500, advice - (now() - begun)) : Math.max(RETRY, advice);
       if (response.ok) compare(JSON.parse(text));
     } catch {
+      if (polling !== request) return;
       pollAnswered = false;
       hold = 0;
     }
-    if (polling !== request) return;
+    if (polling !== request) return; // the answer was final, and ended the polling
     show();
     pollTimer = setTimeout(poll, pause * (0.8 + Math.random() * 0.4));
   }
