@@ -19,6 +19,7 @@ import requests
 from tests.services import free_port
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+STOPPED_WITHIN = 30  # seconds
 READY_WITHIN = 60  # seconds; the first start of a checkout compresses all static files
 
 
@@ -78,10 +79,13 @@ class RunningServer:
     def _end(self, signal_number: int) -> int:
         if self.process is None:
             return 0
-        self.process.send_signal(signal_number)
-        status = self.process.wait(timeout=30)
-        self.process = None
-        return status
+        process, self.process = self.process, None
+        process.send_signal(signal_number)
+        try:
+            return process.wait(timeout=STOPPED_WITHIN)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
 
     def restart(self) -> None:
         self.stop()

@@ -29,7 +29,7 @@ from payments.checks import refuse_wrong_settings
 from realtime import background
 from shop import demo
 
-PATIENCE = 10  # seconds without /readyz before we say what is missing
+PATIENCE = 50  # questions to /readyz before we say that we wait, and wait more calmly
 STARTING = 0x9A90  # the advisory lock that all servers of one database take; any number, but the same
 ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - listened on, and then reached by the loopback
 
@@ -137,12 +137,12 @@ def _announce_when_ready() -> None:
 
 def _announce() -> None:
     """Ask our own /readyz, which also starts what runs beside the requests, and print where everything is."""
-    impatient_at = time.monotonic() + PATIENCE
+    asked = 0
     while (answer := _readiness()) != 200:
-        if time.monotonic() > impatient_at:
+        asked += 1
+        if asked == PATIENCE:
             print(f"Not ready yet: /readyz answers {answer}.", file=sys.stderr, flush=True)
-            impatient_at = float("inf")
-        time.sleep(0.1)
+        time.sleep(0.1 if asked < PATIENCE else 1)
     shown = [("Shop", "/"), ("Staff", "/admin/"), ("API", "/api/schema/")]
     if settings.SIMULATOR:
         shown.insert(1, ("Phone", "/simulator/phone/"))
