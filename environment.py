@@ -10,7 +10,7 @@ import fcntl
 import ipaddress
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -18,6 +18,8 @@ from urllib.parse import urlsplit
 import environ
 
 T = TypeVar("T")
+
+IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 MINIMUM_SECRET_LENGTH = 32  # characters
 TRUE, FALSE = {"1", "true", "yes", "on"}, {"", "0", "false", "no", "off"}
@@ -52,6 +54,16 @@ class Environment:
     def list(self, name: str, default: str = "") -> list[str]:
         return [item.strip() for item in self.text(name, default).split(",") if item.strip()]
 
+    def networks(self, name: str) -> tuple[IPNetwork, ...]:
+        """Return the addresses and networks that are listed; each that is neither is a problem."""
+        found = []
+        for text in self.list(name):
+            try:
+                found.append(ipaddress.ip_network(text, strict=False))
+            except ValueError:
+                self.problems.append(f"{name} must hold IP addresses or networks, not {text!r}.")
+        return tuple(found)
+
     def flag(self, name: str, *, default: bool = False) -> bool:
         value = self.text(name, "on" if default else "off").lower()
         if value not in TRUE | FALSE:
@@ -78,20 +90,6 @@ class Environment:
             return parse(value)
         except Exception as error:
             return self._refuse(f"{name} cannot be read: {type(error).__name__}.", parse(default))
-
-    def addresses(self, name: str, *, networks: bool) -> tuple[str, ...]:
-        """Return the IP addresses of a list, with `networks` also such as 10.0.0.0/8; what is neither is left out."""
-        read: Callable[[str], object] = ipaddress.ip_network if networks else ipaddress.ip_address
-        found = []
-        for item in self.list(name):
-            try:
-                read(item)
-            except ValueError:
-                kinds = "IP addresses or networks" if networks else "IP addresses"
-                self.problems.append(f"{name} must hold {kinds}, not {item!r}.")
-            else:
-                found.append(item)
-        return tuple(found)
 
     def _refuse(self, sentence: str, fallback: T) -> T:
         self.problems.append(sentence)
@@ -153,3 +151,13 @@ def is_origin(url: str) -> bool:
         return False
     bare = not (parts.path.strip("/") or parts.query or parts.fragment or parts.username)
     return parts.scheme in {"http", "https"} and bool(parts.hostname) and bare and port_is_valid
+
+
+def is_listed(address: str | None, networks: Iterable[IPNetwork]) -> bool:
+    """Return whether `address` lies in one of the networks; an IPv4 address is the same inside an IPv6 one."""
+    try:
+        parsed = ipaddress.ip_address(address or "")
+    except ValueError:
+        return False
+    mapped = getattr(parsed, "ipv4_mapped", None) or parsed
+    return any(mapped in network for network in networks)

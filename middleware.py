@@ -12,6 +12,8 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.decorators import sync_and_async_middleware
 from whitenoise.middleware import WhiteNoiseMiddleware
 
+from environment import is_listed
+
 Scope = dict[str, Any]
 Application = Callable[[Scope, Any, Any], Awaitable[None]]
 
@@ -25,30 +27,26 @@ class TrustedProxies:
 
     def __init__(self, application: Application) -> None:
         self.application = application
-        self.networks = [ipaddress.ip_network(proxy, strict=False) for proxy in settings.TRUSTED_PROXIES]
 
     async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
-        if self.networks and scope["type"] in {"http", "websocket"}:
+        if settings.TRUSTED_PROXIES and scope["type"] in {"http", "websocket"}:
             scope = self._resolved(scope)
         await self.application(scope, receive, send)
 
     def _resolved(self, scope: Scope) -> Scope:
         peer, port = (scope.get("client") or ("", 0))[:2]
-        if not self._is_trusted(peer):
+        if not is_listed(peer, settings.TRUSTED_PROXIES):
             return scope
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
         for hop in reversed(headers.get(b"x-forwarded-for", "").split(",")):
             if not _is_address(hop.strip()):
                 break
             peer, port = hop.strip(), 0
-            if not self._is_trusted(peer):
+            if not is_listed(peer, settings.TRUSTED_PROXIES):
                 break
         secure = headers.get(b"x-forwarded-proto", "").strip().lower() == "https"
         schemes = {"http": ("http", "https"), "websocket": ("ws", "wss")}[scope["type"]]
         return {**scope, "client": (peer, port), "scheme": schemes[secure]}
-
-    def _is_trusted(self, address: str) -> bool:
-        return _is_address(address) and any(ipaddress.ip_address(address) in network for network in self.networks)
 
 
 def _is_address(text: str) -> bool:

@@ -52,7 +52,7 @@ for _origin in CSRF_TRUSTED_ORIGINS:
             f"CSRF_TRUSTED_ORIGINS must hold origins such as https://shop.example, not {_origin!r}."
         )
 CSRF_TRUSTED_ORIGINS = [origin for origin in CSRF_TRUSTED_ORIGINS if is_origin(origin)]
-TRUSTED_PROXIES = env.addresses("TRUSTED_PROXIES", networks=True)
+TRUSTED_PROXIES = env.networks("TRUSTED_PROXIES")
 
 SHOP_NAME = env.text("SHOP_NAME", "Duka Papo")
 SHOP_CONTACT = env.text("SHOP_CONTACT", "0700 000 000")
@@ -91,6 +91,8 @@ DARAJA_BASE_URL = env.text(
         "production": "https://api.safaricom.co.ke",
     }[MPESA_ENVIRONMENT],
 ).rstrip("/")
+if urlsplit(DARAJA_BASE_URL).scheme not in {"http", "https"} or not urlsplit(DARAJA_BASE_URL).hostname:
+    SETTINGS_PROBLEMS.append("DARAJA_BASE_URL must begin with http:// or https:// and name a host.")
 MPESA_CONSUMER_KEY = env.text("MPESA_CONSUMER_KEY", _simulator_credential("key") if SIMULATOR else "")
 MPESA_CONSUMER_SECRET = env.text("MPESA_CONSUMER_SECRET", _simulator_credential("secret") if SIMULATOR else "")
 MPESA_PASSKEY = env.text("MPESA_PASSKEY", _simulator_credential("passkey") if SIMULATOR else "")
@@ -109,7 +111,7 @@ MPESA_EXPIRE_AFTER_SECONDS = env.number("MPESA_EXPIRE_AFTER_SECONDS", 180, most=
 MPESA_QUERIES_PER_MINUTE = env.number(
     "MPESA_QUERIES_PER_MINUTE", {"simulator": 6000, "sandbox": 5, "production": 60}[MPESA_ENVIRONMENT], most=60000
 )
-MPESA_CALLBACK_IPS = env.addresses("MPESA_CALLBACK_IPS", networks=False)
+MPESA_CALLBACK_IPS = env.networks("MPESA_CALLBACK_IPS")
 DARAJA_TIMEOUT_SECONDS = env.number("DARAJA_TIMEOUT_SECONDS", 10, most=120)
 DARAJA_CONNECT_TIMEOUT_SECONDS = 3
 CALLBACK_SPOOL_DIR = BASE_DIR / env.text("CALLBACK_SPOOL_DIR", "var/spool")

@@ -17,6 +17,7 @@ from django.db.models import F
 from django.db.transaction import atomic
 from django.utils import timezone
 
+from environment import is_listed
 from payments import spool
 from payments.daraja.results import NotACallback, StkCallback, parse_callback
 from payments.db import release_connection
@@ -60,7 +61,8 @@ def _is_callback(body: bytes) -> bool:
 
 
 def _take(arrived: Arrived) -> bool:
-    if settings.MPESA_CALLBACK_IPS and arrived.remote_address not in settings.MPESA_CALLBACK_IPS:
+    senders = settings.MPESA_CALLBACK_IPS
+    if senders and not is_listed(arrived.remote_address, senders):
         return _take_from_elsewhere(arrived)
     try:
         told = parse_callback(arrived.body)

@@ -23,7 +23,7 @@ from shop.models import IdempotencyKey
 
 KEPT_FOR = timedelta(hours=24)
 FIRST_MAY_TAKE = timedelta(seconds=60)  # longer than a push can take; after that its process is believed dead
-_KEY = re.compile(r"[\x21-\x7e]{16,255}")
+_KEY = re.compile(r"[\x20-\x7e]{16,255}")
 
 
 class Claim:
@@ -61,7 +61,9 @@ def claim(request: HttpRequest, scope: str, body: object) -> Claim:
     if key is None:
         return Claim(None)
     if not _KEY.fullmatch(key):
-        raise Problem(400, "idempotency_key_invalid", _("Idempotency-Key must have 16 to 255 visible characters."))
+        raise Problem(
+            400, "idempotency_key_invalid", _("Idempotency-Key must have 16 to 255 printable ASCII characters.")
+        )
     digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
     _forget_old(scope, key)
     try:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ipaddress
 import uuid
 from typing import Any
 
@@ -204,7 +205,7 @@ def test_a_token_of_another_environment_means_nothing(settings: Any) -> None:
 
 
 def test_a_sender_that_is_not_listed_is_only_a_hint(post_callback: Any, settings: Any) -> None:
-    settings.MPESA_CALLBACK_IPS = ["196.201.214.200"]
+    settings.MPESA_CALLBACK_IPS = [ipaddress.ip_network("196.201.214.200")]
     payment = make_transaction()
     assert post_callback(payment).status_code == 200
     assert (payment.status, Callback.objects.get().state) == ("PENDING", "hint")

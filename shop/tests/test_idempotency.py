@@ -55,6 +55,6 @@ def test_the_second_request_hears_that_the_first_still_runs(client: Any) -> None
     assert _order(client, sku).status_code == 201
 
 
-@pytest.mark.parametrize("key", ["short", "k" * 256, "with spaces in it, long enough"])
+@pytest.mark.parametrize("key", ["short", "k" * 256, "kitufe-chenye-é-ndefu-kutosha"])
 def test_malformed_keys_are_refused(client: Any, key: str) -> None:
     assert _order(client, make_product().sku, key=key).status_code == 400
