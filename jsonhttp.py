@@ -7,12 +7,10 @@ second. Nothing here touches the session, and no answer carries a CORS header.
 from __future__ import annotations
 
 import functools
-import json
-import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import structlog
 from asgiref.sync import iscoroutinefunction
@@ -23,9 +21,9 @@ from django.http import HttpRequest, JsonResponse
 from django.http.request import UnreadablePostError
 from django.utils.translation import gettext as _
 
+import strict_json
+
 BODY_LIMIT = 64 * 1024  # bytes
-DEEPEST_NESTING = 32  # levels; deeper is no order and no payment, and recursion has an end
-LONGEST_INTEGER = 18  # digits; Python itself refuses 5,000 of them with an exception that would be a 500
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -185,69 +183,12 @@ def read_json(request: HttpRequest, *, limit: int = BODY_LIMIT) -> dict[str, Any
     if not is_json(request):
         raise Problem(415, "unsupported_media_type", _("Send the request as application/json."))
     try:
-        value = strict_loads(read_body(request, limit=limit))
-    except ValueError:
+        value = strict_json.read(read_body(request, limit=limit), storable=False)
+    except strict_json.NotJson:
         raise Problem(400, "invalid_json", _("The request is not valid JSON.")) from None
     if not isinstance(value, dict):
         raise Problem(400, "invalid_json", _("The request must be one JSON object."))
     return value
-
-
-def strict_loads(body: bytes) -> Any:
-    """Return what the JSON text says; raises ValueError for all that two readers could understand differently.
-
-    Refused: anything but UTF-8, NaN and Infinity, duplicate keys, integers beyond 18 digits, lone surrogates
-    (no database stores them) and nesting beyond 32 levels.
-    """
-    try:
-        value = json.loads(
-            body.decode("utf-8"),
-            object_pairs_hook=_object_without_duplicates,
-            parse_constant=_refuse_constant,
-            parse_int=_bounded_integer,
-            parse_float=_finite_float,
-        )
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
-    _check_tree(value)
-    return value
-
-
-def _object_without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    result = dict(pairs)
-    if len(result) != len(pairs):
-        raise ValueError("duplicate key")
-    return result
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _bounded_integer(digits: str) -> int:
-    if len(digits.lstrip("-")) > LONGEST_INTEGER:
-        raise ValueError("integer too long")
-    return int(digits)
-
-
-def _finite_float(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError("number too large")
-    return number
-
-
-def _check_tree(value: Any) -> None:
-    level = [value]
-    for _depth in range(DEEPEST_NESTING):
-        for text in level:
-            if isinstance(text, str):
-                text.encode()  # a lone surrogate raises UnicodeEncodeError, which is a ValueError
-        parts = [[*item.keys(), *item.values()] if isinstance(item, dict) else item for item in level]
-        level = [child for part in parts if isinstance(part, list) for child in part]
-        if not level:
-            return
-    raise ValueError("nested too deeply")
 
 
 # Origins --------------------------------------------------------------------------------------------------------

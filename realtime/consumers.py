@@ -19,7 +19,7 @@ from django.db import DatabaseError
 from django.http import HttpRequest, parse_cookie
 from django.utils.translation import get_language_from_request
 
-from jsonhttp import strict_loads
+import strict_json
 from payments.documents import load_facts
 from realtime.audience import audience
 from realtime.change import Change
@@ -219,7 +219,7 @@ def _is_seen(text: str | None) -> bool:
     if text is None or len(text) > LONGEST_MESSAGE:
         return False
     try:
-        message = strict_loads(text.encode())
+        message = strict_json.read(text.encode())
     except ValueError:
         return False
     seen = message.get("seen") if isinstance(message, dict) else None

@@ -12,7 +12,7 @@ from decimal import Decimal
 from functools import cached_property
 from typing import Any, Literal, NamedTuple, TypeGuard
 
-from payments.daraja import strict_json
+import strict_json
 from payments.models import Reason
 
 SUCCESS = "0"

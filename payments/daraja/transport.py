@@ -21,7 +21,7 @@ from urllib3.connection import HTTPConnection
 
 from payments.daraja.errors import DarajaUnreachable, OutcomeUnknown
 from payments.daraja.results import Answer
-from payments.daraja.strict_json import LARGEST_BODY
+from strict_json import LARGEST_BODY
 
 CONNECTIONS_KEPT = 32  # as many pushes at once find a connection already open
 _CHUNK = 16 * 1024  # bytes

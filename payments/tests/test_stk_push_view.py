@@ -167,3 +167,10 @@ def test_capability_pages_do_not_leak_their_address(client: Any) -> None:
     assert (response["Referrer-Policy"], response["X-Robots-Tag"]) == ("no-referrer", "noindex")
     assert response["Cache-Control"] == "no-store"
     assert "254712345678" not in response.text
+
+
+@pytest.mark.parametrize("typed", ["0712\x00345678", "0712345678\ud800"])
+def test_text_that_no_database_takes_is_refused_by_field(client: Any, typed: str) -> None:
+    response = _post(client, {"order_id": str(make_order().pk), "phone_number": typed})
+    assert (response.status_code, response.json()["field"]) == (400, "phone_number")
+    assert _post(client, {"order_id": typed, "phone_number": PHONE}).status_code == 404

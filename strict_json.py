@@ -23,14 +23,18 @@ LARGEST_EXPONENT = 307  # what every reader of JSON can hold
 _STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[\[\]{}]', re.DOTALL)
 _STEP = {"[": 1, "{": 1, "]": -1, "}": -1}
 _FORBIDDEN = re.compile("[\x00\ud800-\udfff]")
+_NOTHING = re.compile(r"(?!)")
 
 
 class NotJson(ValueError):
     """The bytes are not JSON that we accept; the text says why."""
 
 
-def read(body: bytes) -> Any:
-    """Return the JSON value of `body`; floats become Decimal. Raises NotJson and nothing else."""
+def read(body: bytes, *, storable: bool = True) -> Any:
+    """Return the JSON value of `body`; floats become Decimal. Raises NotJson and nothing else.
+
+    `storable`: refuse text that no database takes; without it every field has to be checked on its own.
+    """
     if len(body) > LARGEST_BODY:
         raise NotJson("too large")
     try:
@@ -42,7 +46,7 @@ def read(body: bytes) -> Any:
         value = _DECODER.decode(text)
     except json.JSONDecodeError:
         raise NotJson("not JSON") from None
-    _refuse_forbidden(value)
+    _refuse_forbidden(value, _FORBIDDEN if storable else _NOTHING)
     return value
 
 
@@ -55,8 +59,8 @@ def _refuse_depth(text: str) -> None:
             raise NotJson("too deep")
 
 
-def _refuse_forbidden(value: Any) -> None:
-    if any(_FORBIDDEN.search(text) for text in _strings(value)):
+def _refuse_forbidden(value: Any, forbidden: re.Pattern[str]) -> None:
+    if any(forbidden.search(text) for text in _strings(value)):
         raise NotJson("NUL or lone surrogate")
 
 
