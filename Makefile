@@ -4,7 +4,7 @@ PY := .venv/bin/python
 PIP := $(PY) -m pip install -qq --disable-pip-version-check --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help run install test test-long lint format bench bundle lock clean programs
+.PHONY: help run install test test-long lint format bench bundle messages lock clean programs
 .DELETE_ON_ERROR:
 
 # A copied or half-made environment is made again.
@@ -45,6 +45,10 @@ bench: programs ## measure, each ratio beside the floor of the same run
 
 bundle: .venv/.runtime ## write the one script that pages load
 	$(PY) tools/bundle.py
+
+messages: .venv/.runtime ## collect what is to be translated and compile what is; needs gettext
+	$(PY) manage.py makemessages --locale sw --no-location --no-wrap --ignore .venv --ignore var --ignore tests
+	$(PY) manage.py compilemessages --ignore .venv
 
 lock: .venv/.development ## write both lock files anew
 	$(PY) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
