@@ -95,7 +95,6 @@ def test_bad_input_is_400_and_names_the_field(post, body, field):
         b'{"items": [], "items": []}',
         b"[" * 5_000 + b"]" * 5_000,
         b'{"items": [{"sku": "tea", "quantity": ' + b"1" * 5_000 + b"}]}",
-        rb'{"items": [{"sku": "\ud800", "quantity": 1}]}',
         b"[]",
     ],
 )
