@@ -195,3 +195,17 @@ class IdempotencyKey(models.Model):
 
     def __str__(self) -> str:
         return self.scope
+
+
+class RateCount(models.Model):
+    """When one caller last did one thing; shared by all workers, forgotten as soon as it counts for nothing.
+
+    `moments`: seconds since the epoch, oldest first, no more than the limit they are counted for.
+    """
+
+    key = models.CharField(max_length=64, primary_key=True, help_text=_("What is counted, and a digest of who did it"))
+    moments = models.JSONField(default=list)
+    forget_after = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return self.key

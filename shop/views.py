@@ -17,7 +17,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from jsonhttp import json_route, read_json
 from pages import capability_page
-from shop import idempotency
+from shop import idempotency, limits
 from shop.cart import Cart
 from shop.forms import BasketItemForm, CheckoutForm, bad_item, read_items
 from shop.models import CURRENCY, Order, Product
@@ -42,19 +42,22 @@ def create_order(request: HttpRequest) -> HttpResponse:
     """Place an order of what the JSON body names."""
     items = read_items(read_json(request))
     with idempotency.claim(request, "orders", items) as claim:
-        order = Order.objects.get(pk=claim.answered[1]["order_id"]) if claim.answered else _place(items, claim)
+        order = Order.objects.get(pk=claim.answered[1]["order_id"]) if claim.answered else _place(request, items, claim)
     location = f"{reverse('api_orders')}{order.pk}/"
     return JsonResponse(order_document(order), status=201, headers={"Location": location})
 
 
-def _place(items: list[tuple[str, int]], claim: idempotency.Claim) -> Order:
+def _place(request: HttpRequest, items: list[tuple[str, int]], claim: idempotency.Claim) -> Order:
     """Place the order and keep its id in one transaction: a repetition after a crash must not place another."""
     try:
         with atomic():
+            limits.count_order(request)
             order = place_order(items)
             claim.keep(201, {"order_id": str(order.pk)})
     except OrderRefused as refusal:
         raise bad_item(refusal.field, refusal.detail) from refusal
+    except limits.TooOften as refusal:
+        raise limits.problem(refusal) from refusal
     return order
 
 
@@ -119,9 +122,15 @@ def checkout(request: HttpRequest) -> HttpResponse:
     if not form.is_valid():
         return _cart_page(request, form, status=400)
     try:
-        order = place_order(basket.items, **form.cleaned_data)
+        with atomic():
+            limits.count_order(request)
+            order = place_order(basket.items, **form.cleaned_data)
     except OrderRefused as refusal:
         return _cart_page(request, form, error=refusal.detail, status=400)
+    except limits.TooOften as refusal:
+        response = _cart_page(request, form, error=limits.calm_words(), status=429)
+        response.headers["Retry-After"] = str(refusal.retry_after)
+        return response
     request.session[PLACED_KEY] = [*placed, str(order.pk)][-PLACED_KEPT:]
     basket.clear()
     return _see_other(reverse("order", args=[order.pk]))
@@ -131,14 +140,17 @@ def checkout(request: HttpRequest) -> HttpResponse:
 @capability_page
 def order(request: HttpRequest, order_id: uuid.UUID) -> HttpResponse:
     """Show an order to whoever holds its address; name and e-mail only to the session that placed it."""
-    return _order_page(request, get_object_or_404(Order, pk=order_id))
+    found = Order.objects.filter(pk=order_id).first()
+    return _order_page(request, found) if found else limits.unknown_page(request)
 
 
 @require_POST
 @capability_page
 def order_cancel(request: HttpRequest, order_id: uuid.UUID) -> HttpResponse:
     """Cancel an order, or say why not."""
-    order = get_object_or_404(Order, pk=order_id)
+    order = Order.objects.filter(pk=order_id).first()
+    if order is None:
+        return limits.unknown_page(request)
     try:
         cancel_order(order)
     except OrderNotCancellable as refusal:
