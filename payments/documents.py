@@ -36,6 +36,7 @@ def load_facts(transaction_id: UUID) -> Facts | None:
     payment = (
         Transaction.objects.select_related("order")
         .filter(pk=transaction_id, environment=settings.MPESA_ENVIRONMENT)
+        .order_by()
         .first()
     )
     return facts(payment) if payment else None
