@@ -81,6 +81,15 @@ async def test_twenty_fresh_browsers_all_open_their_socket(server, shop, daraja,
             await page.context.close()
 
 
+async def test_a_page_in_swahili_hears_swahili(server, payment, open_page: OpenPage):
+    page = await open_page(address(server, payment), locale="sw-KE")
+    await is_live(page)
+    await says(page, "Angalia simu yako")
+    await pay(payment)
+    await says(page, "Malipo yamepokelewa")
+    await expect(page.locator("html")).to_have_attribute("lang", "sw")
+
+
 async def test_two_pages_on_one_payment_turn_together(server, payment, open_page: OpenPage):
     pages = [await open_page(address(server, payment)) for _ in range(2)]
     for page in pages:
