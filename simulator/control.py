@@ -147,8 +147,7 @@ def _change_phone(request: HttpRequest, number: str) -> HttpResponse:
         courier.wake()
     elif "is_on" in data:
         changes["is_on"] = True
-    if changes:
-        handsets.change(number, **changes)
+    handsets.change(number, **changes)
     return _phone(request, number)
 
 
@@ -193,8 +192,7 @@ def _open_prompt(number: str, checkout_request_id: Any) -> Prompt:
 
 def _change_default(request: HttpRequest) -> HttpResponse:
     changes = _plan_changes(_body(request, *PLAN_FIELDS))
-    if changes:
-        handsets.change(handsets.EVERYBODY, **changes)
+    handsets.change(handsets.EVERYBODY, **changes)
     return JsonResponse(changes)
 
 

@@ -75,6 +75,8 @@ def remember(db: sqlite3.Connection, phone_number: str) -> None:
 
 def change(phone_number: str, **changes: Any) -> None:
     """Set `balance`, `is_on` or a part of the plan; None gives a part back to the number's own scenario."""
+    if not changes:
+        return
     assignments = ", ".join(f"{name} = :{name}" for name in changes)
     with record.writing() as db:
         remember(db, phone_number)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -11,8 +12,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotModif
 from django.middleware.csrf import get_token
 from django.template.loader import render_to_string
 from django.urls import reverse
-from django.views.decorators.http import require_GET, require_POST
-from django.views.static import serve
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from simulator import courier, handsets, prompts, screens, settling
 from simulator.control import LARGEST_BALANCE, PLAN_FIELDS
@@ -22,18 +22,25 @@ from simulator.scenarios import Outcome, documented
 
 # Stands in while a page is compared with the last: the CSRF token is another one each time.
 _TOKEN_MARK = "token-goes-here"  # noqa: S105
+_ASSET_TYPES = {"simulator.css": "text/css; charset=utf-8", "simulator.js": "text/javascript; charset=utf-8"}
 _NO_PIN = "Type four digits. Any will do, but not your real PIN."
 
 
 def _page(request: HttpRequest, template: str, context: dict[str, Any], status: int = 200) -> HttpResponse:
     """Render without the shop's context processors: the simulator also runs without the shop."""
     html = render_to_string(f"simulator/{template}", {**context, "csrf_token": _TOKEN_MARK})
-    etag = f'"{hashlib.sha256(html.encode()).hexdigest()[:24]}"'
+    etag = _etag(html.encode())
     if status == 200 and request.headers.get("If-None-Match") == etag:
         return HttpResponseNotModified(headers={"ETag": etag})
-    response = HttpResponse(html.replace(_TOKEN_MARK, get_token(request)), status=status, headers={"ETag": etag})
-    response.headers["Cache-Control"] = "no-cache, private"
-    return response
+    return _fresh(html.replace(_TOKEN_MARK, get_token(request)), etag, status=status)
+
+
+def _etag(content: bytes) -> str:
+    return f'"{hashlib.sha256(content).hexdigest()[:24]}"'
+
+
+def _fresh(content: str | bytes, etag: str, **options: Any) -> HttpResponse:
+    return HttpResponse(content, headers={"ETag": etag, "Cache-Control": "no-cache, private"}, **options)
 
 
 def _see_phone(number: str) -> HttpResponse:
@@ -51,9 +58,11 @@ def _phone(number: str) -> Handset:
 @require_GET
 def asset(request: HttpRequest, path: str) -> HttpResponse:
     """Serve our own style sheet and script: alone, the simulator has no other server for them."""
-    response = serve(request, path, document_root=str(settings.BASE_DIR / "static"))
-    response.headers["Cache-Control"] = "no-cache"
-    return response  # type: ignore[return-value]
+    content = (Path(settings.BASE_DIR) / "static" / path).read_bytes()
+    etag = _etag(content)
+    if request.headers.get("If-None-Match") == etag:
+        return HttpResponseNotModified(headers={"ETag": etag})
+    return _fresh(content, etag, content_type=_ASSET_TYPES[path])
 
 
 # All phones -----------------------------------------------------------------------------------------------------
@@ -107,7 +116,7 @@ def _show(request: HttpRequest, found: Handset, *, pin: str = "", error: str = "
     return _page(request, "phone.html", context, status=400 if error else 200)
 
 
-@require_POST
+@require_http_methods(["GET", "POST"])
 def answer(request: HttpRequest, number: str) -> HttpResponse:
     """Do what was pressed: a key of the pad, Send, Cancel, or one of the ways not to answer."""
     found = _phone(number)

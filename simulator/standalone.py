@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -27,6 +28,16 @@ def home(request: HttpRequest) -> HttpResponse:
     return HttpResponseRedirect(reverse("simulator_phones"))
 
 
+def _plain(status: int, text: str) -> Callable[..., HttpResponse]:
+    """Return a view for what went wrong; the project's own error pages are the shop's."""
+    return lambda request, *args, **kwargs: HttpResponse(text, status=status, content_type="text/plain")
+
+
+csrf_failure = _plain(403, "This page is too old. Go back, reload it and try again.")
+handler400 = _plain(400, "Bad request.")
+handler403 = _plain(403, "Forbidden.")
+handler404 = _plain(404, "There is no such page in the simulator.")
+handler500 = _plain(500, "The simulator failed.")
 urlpatterns = [path("", home), path("simulator/", include("simulator.urls")), path("", include("simulator.urls"))]
 
 
@@ -45,6 +56,7 @@ def make_server(host: str, port: int) -> _Server:
     It changes the settings of this process, which serves nothing else.
     """
     settings.ROOT_URLCONF = __name__
+    settings.CSRF_FAILURE_VIEW = f"{__name__}.csrf_failure"
     settings.MIDDLEWARE = MIDDLEWARE
     settings.ALLOWED_HOSTS = [*settings.ALLOWED_HOSTS, host, *_names_of_ours()]
     settings.SECURE_SSL_REDIRECT = settings.CSRF_COOKIE_SECURE = False

@@ -4,15 +4,14 @@
 const main = document.querySelector("main[data-live]");
 let etag = "", said = null, busy = false;
 
-function keep(id) {
-  const field = document.getElementById(id);
-  const prompt = document.querySelector("#prompt [name=prompt]");
-  return field && { value: field.value, prompt: prompt && prompt.value };
+function promptIn(root) {
+  const field = root.querySelector("#prompt [name=prompt]");
+  return field ? field.value : "";
 }
 
 function focusedPath() {
   const at = document.activeElement;
-  if (!at || at === document.body || !at.closest("#handset, #activity, #phones")) return null;
+  if (!at || !at.closest("#handset, #activity, #phones")) return null;
   if (at.id) return "#" + at.id;
   if (at.name) return `[name="${at.name}"][value="${at.value}"]`;
   return at.href ? `a[href="${at.getAttribute("href")}"]` : null;
@@ -26,15 +25,15 @@ function say() {
 }
 
 function swap(html) {
-  const pin = keep("pin"), focus = focusedPath();
+  const focus = focusedPath();
   const fresh = new DOMParser().parseFromString(html, "text/html");
+  const same = promptIn(document) && promptIn(document) === promptIn(fresh);
   for (const part of [...fresh.body.children]) {
     const old = document.getElementById(part.id);
-    if (old) old.replaceWith(part);
+    // A prompt that is still the same keeps what was typed, and the word about it.
+    if (old && !(same && part.id === "handset")) old.replaceWith(part);
   }
-  const now = keep("pin");
-  if (pin && now && pin.prompt === now.prompt) document.getElementById("pin").value = pin.value;
-  if (focus) (document.querySelector(focus) || main).focus({ preventScroll: true });
+  if (focus && document.activeElement === document.body) (document.querySelector(focus) || main).focus({ preventScroll: true });
   say();
 }
 
