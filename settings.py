@@ -45,6 +45,8 @@ _public = urlsplit(PUBLIC_BASE_URL)
 _is_https = _public.scheme == "https"
 LOOPBACK_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS") or [_public.hostname or "127.0.0.1", *LOOPBACK_HOSTS]
+if SIMULATOR:
+    ALLOWED_HOSTS += LOOPBACK_HOSTS  # the shop calls its own simulator there
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS")
 for _origin in CSRF_TRUSTED_ORIGINS:
     if not is_origin(_origin):
@@ -115,6 +117,7 @@ MPESA_CALLBACK_IPS = env.networks("MPESA_CALLBACK_IPS")
 DARAJA_TIMEOUT_SECONDS = env.number("DARAJA_TIMEOUT_SECONDS", 10, most=120)
 DARAJA_CONNECT_TIMEOUT_SECONDS = 3
 CALLBACK_SPOOL_DIR = BASE_DIR / env.text("CALLBACK_SPOOL_DIR", "var/spool")
+PUSHES_PER_SECOND = env.number("PUSHES_PER_SECOND", 20, most=1000)
 RATE_LIMITS = env.choice("RATE_LIMITS", ("on", "off")) == "on"
 if not RATE_LIMITS and not SIMULATOR:
     SETTINGS_PROBLEMS.append("RATE_LIMITS=off is only for load runs with MPESA_ENVIRONMENT=simulator.")
@@ -264,6 +267,7 @@ SECURE_SSL_REDIRECT = _is_https
 SECURE_SSL_HOST = _public.netloc if _is_https else None
 # Safaricom and health probes are never redirected.
 SECURE_REDIRECT_EXEMPT = [r"^payments/callback/", r"^mpesa/", r"^healthz$", r"^readyz$", r"^metrics$"]
+SECURE_REDIRECT_EXEMPT += [r"^simulator/(oauth|mpesa)/"]  # the shop calls its own simulator past the proxy
 SECURE_HSTS_SECONDS = 31_536_000 if _is_https else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = _is_https
 SECURE_REFERRER_POLICY = "same-origin"
