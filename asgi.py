@@ -12,11 +12,11 @@ from django.core.asgi import get_asgi_application
 django_application = get_asgi_application()
 
 from channels.routing import ProtocolTypeRouter
-from realtime.routing import websocket_application
 
 from middleware import TrustedProxies
 from payments.checks import refuse_wrong_settings
 from realtime import background
+from realtime.routing import websocket_application
 
 refuse_wrong_settings()
 router = TrustedProxies(ProtocolTypeRouter({"http": django_application, "websocket": websocket_application}))
