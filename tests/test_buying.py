@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 from tests.client import Shop, next_document
 from tests.conftest import Payment
 
@@ -56,11 +58,8 @@ def test_a_cancelled_prompt_can_be_tried_again(shop: Shop, payment: Payment) -> 
 
 
 def test_every_socket_of_a_payment_hears_of_it(shop: Shop, payment: Payment) -> None:
-    sockets = [shop.socket(payment.id) for _ in range(5)]
-    try:
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(shop.socket(payment.id)) for _ in range(5)]
         assert {next_document(socket)["version"] for socket in sockets} == {payment.document["version"]}
         payment.push.succeed()
         assert {next_document(socket, within=2)["status"] for socket in sockets} == {"COMPLETED"}
-    finally:
-        for socket in sockets:
-            socket.close()
