@@ -99,7 +99,7 @@ def switch_off(phone_number: str) -> None:
         )
 
 
-def known(limit: int = 50) -> list[sqlite3.Row]:
+def known(limit: int = 12) -> list[sqlite3.Row]:
     """Return number, prompts on the screen and moment of the last push of each phone, the busiest first."""
     with record.reading() as db:
         return db.execute(

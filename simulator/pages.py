@@ -180,6 +180,8 @@ def _changes(request: HttpRequest) -> dict[str, Any]:
         name: request.POST[name] for name, options in PLAN_FIELDS.items() if request.POST.get(name) in options.values
     }
     balance = request.POST.get("balance", "")
+    if balance == request.POST.get("had"):  # not touched: a payment since then must not be given back
+        return changes
     if balance.isascii() and balance.isdigit() and len(balance) <= 6:
         changes["balance"] = min(int(balance), LARGEST_BALANCE)
     return changes

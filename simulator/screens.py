@@ -12,6 +12,7 @@ from simulator.prompts import Prompt
 from simulator.scenarios import Delivery, Outcome, PushAnswer, QueryMode
 
 SHOWN_EVENTS = 8
+SHOWN_MESSAGES = 3
 _SOON_FAILED = {"sent": "ok", "failed": "stop", "sending": "wait", "waiting": "wait", "held": "wait"}
 
 
@@ -37,11 +38,14 @@ def phone_screen(phone: Handset) -> dict[str, Any]:
         "balance": sms.shillings(phone.balance),
         "prompt": _question(waiting[0]) if waiting else None,
         "behind": len(waiting) - 1,
-        "messages": [
-            {"clock": clock(row["sent_at"]), "text": row["text"]} for row in inspection.messages(phone.phone_number)
-        ],
+        "messages": _messages(phone.phone_number),
         "events": _events(of_phone, inspection.refusals(phone.phone_number)),
     }
+
+
+def _messages(phone_number: str) -> list[dict[str, str]]:
+    rows = inspection.messages(phone_number, limit=SHOWN_MESSAGES)
+    return [{"clock": clock(row["sent_at"]), "text": row["text"]} for row in rows]
 
 
 def _question(prompt: Prompt) -> dict[str, Any]:

@@ -38,7 +38,6 @@ def settle(
     `delivery`: another one than the phone's own. `from_wallet`: a payment that the balance does not cover becomes
     INSUFFICIENT_FUNDS. `is_held`: the callbacks wait for `courier.deliver_held`, not for their time.
     """
-    now = time.time()
     with record.writing() as db:
         row = record.first(db, "SELECT * FROM prompts WHERE id = ? AND outcome IS NULL", [prompt_id])
         if not row:
@@ -46,14 +45,21 @@ def settle(
         prompt, phone = prompts.from_row(row), handsets.read(db, row["phone_number"])
         if from_wallet and outcome is Outcome.PAID and phone.balance < prompt.amount:
             outcome = Outcome.INSUFFICIENT_FUNDS
-        delivery = delivery or phone.plan.delivery
-        receipt = ""
-        if outcome is Outcome.PAID:
-            receipt, phone = _pay(db, prompt, phone, now)
-        _close(db, prompt, outcome, delivery, receipt, now)
-        _write_sms(db, prompt, phone, outcome, receipt, now)
-        _schedule(db, callbacks.schedule(prompt, outcome, delivery, receipt, now), prompt, is_held)
+        scheduled = _end(db, prompt, phone, outcome, delivery or phone.plan.delivery)
+        _schedule(db, scheduled, prompt, is_held)
     return True
+
+
+def _end(
+    db: sqlite3.Connection, prompt: Prompt, phone: Handset, outcome: Outcome, delivery: Delivery
+) -> list[callbacks.Scheduled]:
+    """Enter the outcome, the money and the SMS; return the callbacks that follow."""
+    now, receipt = time.time(), ""
+    if outcome is Outcome.PAID:
+        receipt, phone = _pay(db, prompt, phone, now)
+    _close(db, prompt, outcome, delivery, receipt, now)
+    _write_sms(db, prompt, phone, outcome, receipt, now)
+    return callbacks.schedule(prompt, outcome, delivery, receipt, now)
 
 
 def settle_planned(now: float) -> bool:

@@ -157,6 +157,14 @@ def test_the_menus_choose_what_the_next_payment_meets(daraja, browser, control, 
     assert control.get(f"phones/{PHONE}/")["outcome"] == "ask"
 
 
+def test_saving_an_old_page_does_not_give_a_payment_back(daraja, browser, control):
+    daraja.accepted()
+    control.answer(pin="1234")
+    _press(browser, to="change/", delivery="late", had="300000", balance="300000")
+    phone = control.get(f"phones/{PHONE}/")
+    assert (phone["balance"], phone["delivery"]) == (298_500, "late")
+
+
 def test_nonsense_in_the_menus_changes_nothing(browser, control):
     before = control.get(f"phones/{PHONE}/")
     answer = _press(browser, to="change/", outcome="rich", delivery="", balance="-5", push="x")
