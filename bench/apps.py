@@ -1,0 +1,136 @@
+"""The applications under measurement, each a process of its own on the server's core."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+
+from bench.machine import SERVER_CORE, pinned_to
+from bench.payments import Payment, written_by
+from tests.fake_daraja import running_daraja
+from tests.server import REPOSITORY, RunningServer
+from tests.services import free_port
+
+START_WITHIN = 30  # seconds
+UVICORN = "--ws websockets-sansio --ws-per-message-deflate false --timeout-keep-alive 75 --no-access-log"
+# Nothing but callbacks may change a payment here, and load runs have no limits.
+PAPO = {
+    "MPESA_ENVIRONMENT": "simulator",
+    "MPESA_QUERY_AFTER_SECONDS": "3600",
+    "MPESA_EXPIRE_AFTER_SECONDS": "86400",
+    "RATE_LIMITS": "off",
+}
+
+
+@dataclass
+class App:
+    """One server and payments that it has not seen completed yet; `greets`: a page is told the present state."""
+
+    name: str
+    port: int
+    payments: Iterator[Payment]
+    greets: bool = False
+
+    def take(self, count: int) -> list[Payment]:
+        return list(islice(self.payments, count))
+
+
+def forget_settings() -> None:
+    """Leave the settings of the caller's own shop out of the measurement."""
+    for line in (REPOSITORY / ".env.example").read_text().splitlines():
+        os.environ.pop(line.lstrip("# ").partition("=")[0], None)
+
+
+@contextmanager
+def floor_app(directory: Path, *, payments: int, **urls: str) -> Iterator[App]:
+    """Serve the floor: on SQLite when there is no DATABASE_URL."""
+    module = "bench.floor.server:application" if urls else "bench.floor.embedded:application"
+    environment = {**os.environ, **(urls or {"SQLITE_FILE": str(directory / "floor.sqlite3")})}
+    written = written_by("bench.floor.fill", payments, environment)
+    with _uvicorn(module, directory / "floor.log", environment) as port:
+        yield App("floor", port, written)
+
+
+@contextmanager
+def naive_app(directory: Path, *, payments: int, **urls: str) -> Iterator[App]:
+    environment = {**os.environ, **urls}
+    written = written_by("bench.naive.fill", payments, environment)
+    with _uvicorn("bench.naive.asgi:application", directory / "naive.log", environment) as port:
+        yield App("naive", port, written)
+
+
+@contextmanager
+def papo_app(directory: Path, *, payments: int, **urls: str) -> Iterator[App]:
+    """Serve Papo as `make run` does: on SQLite and in memory when there are no URLs."""
+    directory.mkdir(exist_ok=True)
+    with running_daraja() as (_, daraja_url):
+        server = RunningServer(directory, **{"REDIS_URL": "", **PAPO, "DARAJA_BASE_URL": daraja_url, **urls})
+        try:
+            with pinned_to(SERVER_CORE):
+                server.start(wait=False)
+            server.wait_until_ready()
+            written = written_by("bench.papo.fill", payments, {**os.environ, **server.settings})
+            yield App("Papo", server.port, written, greets=True)
+        finally:
+            server.stop()
+
+
+@contextmanager
+def _uvicorn(application: str, log: Path, environment: dict[str, str]) -> Iterator[int]:
+    port = free_port()
+    command = [sys.executable, "-m", "uvicorn", application, "--port", str(port), *UVICORN.split()]
+    with open(log, "wb") as output, pinned_to(SERVER_CORE):
+        process = subprocess.Popen(command, cwd=REPOSITORY, env=environment, stdout=output, stderr=output)
+    try:
+        _wait_for(port, process, log)
+        yield port
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+
+
+def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    give_up = time.monotonic() + START_WITHIN
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            if process.poll() is not None or time.monotonic() > give_up:
+                raise SystemExit(f"{log.name} says:\n{log.read_text(errors='replace')}") from None
+            time.sleep(0.05)
+        else:
+            return
+
+
+@contextmanager
+def own_database(admin_url: str) -> Iterator[str]:
+    """Yield the URL of a new database, so that no application reads over another's rows."""
+    name = f"bench_{secrets.token_hex(4)}"
+    with psycopg.connect(admin_url, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+        yield urlunsplit(urlsplit(admin_url)._replace(path=f"/{name}"))
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@contextmanager
+def all_three(directory: Path, services: dict[str, str], *, payments: int) -> Iterator[list[App]]:
+    """Serve floor, naive and Papo on one PostgreSQL and one Redis."""
+    with ExitStack() as stack:
+        apps = []
+        for serve in (floor_app, naive_app, papo_app):
+            url = stack.enter_context(own_database(services["DATABASE_URL"]))
+            urls = {"DATABASE_URL": url, "REDIS_URL": services["REDIS_URL"]}
+            apps.append(stack.enter_context(serve(directory, payments=payments, **urls)))
+        yield apps

@@ -1,0 +1,79 @@
+"""The machine under the figures: which core does what, and whether anybody else was working on it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+TICK = 1 / os.sysconf("SC_CLK_TCK")  # seconds
+IDLE, IOWAIT = 3, 4  # columns of /proc/stat
+
+
+def _cores() -> tuple[set[int], set[int]]:
+    """Return the core of the server and the core of the load; without two there is nothing to choose."""
+    cores = sorted(os.sched_getaffinity(0))
+    return ({cores[0]}, {cores[1]}) if len(cores) > 1 else (set(cores), set(cores))
+
+
+SERVER_CORE, LOAD_CORE = _cores()
+
+
+@contextmanager
+def pinned_to(cores: set[int]) -> Iterator[None]:
+    """Keep this process, and every process that it starts meanwhile, on these cores."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+class Strangers:
+    """Measures how many cores other programs kept busy since it was made: what a quiet machine has is 0."""
+
+    def __init__(self) -> None:
+        self._began, self._busy, self._ours = time.monotonic(), _busy_seconds(), _our_seconds()
+
+    def cores(self) -> float:
+        busy, ours = _busy_seconds() - self._busy, sum(_grown(self._ours, _our_seconds()))
+        return max(0.0, busy - ours) / (time.monotonic() - self._began)
+
+
+def _busy_seconds() -> float:
+    columns = [int(text) for text in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+    return (sum(columns) - columns[IDLE] - columns[IOWAIT]) * TICK
+
+
+def _our_seconds() -> dict[int, float]:
+    """Return the CPU seconds of this process and of all below it, by process id."""
+    parents, seconds = {}, {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue  # it has just ended
+        number = int(path.parent.name)
+        parents[number], seconds[number] = int(fields[1]), (int(fields[11]) + int(fields[12])) * TICK
+    return {number: seconds[number] for number in seconds if _is_below(number, os.getpid(), parents)}
+
+
+def _is_below(number: int, ancestor: int, parents: dict[int, int]) -> bool:
+    while number and number != ancestor:
+        number = parents.get(number, 0)
+    return number == ancestor
+
+
+def _grown(before: dict[int, float], after: dict[int, float]) -> Iterator[float]:
+    return (seconds - before.get(number, 0.0) for number, seconds in after.items())
+
+
+def description() -> str:
+    """Return one line: processor, cores, system, Python."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    model = next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.machine())
+    return f"{model}, {os.cpu_count()} cores, Linux {platform.release()}, Python {platform.python_version()}"

@@ -1,0 +1,35 @@
+"""The consumer and the routing of the naive shop, as Channels' own tutorial builds them."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+os.environ["DJANGO_SETTINGS_MODULE"] = "bench.naive.settings"
+
+from django.core.asgi import get_asgi_application
+
+django_application = get_asgi_application()
+
+from channels.auth import AuthMiddlewareStack
+from channels.generic.websocket import AsyncWebsocketConsumer
+from channels.routing import ProtocolTypeRouter, URLRouter
+from django.urls import path
+
+
+class PaymentConsumer(AsyncWebsocketConsumer):
+    async def connect(self) -> None:
+        self.group = f"payment_{self.scope['url_route']['kwargs']['checkout_request_id']}"
+        await self.channel_layer.group_add(self.group, self.channel_name)
+        await self.accept()
+
+    async def disconnect(self, code: int) -> None:
+        await self.channel_layer.group_discard(self.group, self.channel_name)
+
+    async def payment_update(self, event: dict[str, Any]) -> None:
+        await self.send(text_data=json.dumps({"status": event["status"], "receipt": event["receipt"]}))
+
+
+sockets = URLRouter([path("ws/payments/<str:checkout_request_id>/", PaymentConsumer.as_asgi())])
+application = ProtocolTypeRouter({"http": django_application, "websocket": AuthMiddlewareStack(sockets)})

@@ -1,0 +1,36 @@
+"""The callback of the naive shop, as tutorials write it."""
+
+from __future__ import annotations
+
+import json
+
+from asgiref.sync import async_to_sync
+from channels.layers import get_channel_layer
+from django.db import transaction
+from django.http import HttpRequest, JsonResponse
+from django.urls import path
+from django.views.decorators.csrf import csrf_exempt
+
+from bench.naive.models import Transaction
+
+
+@csrf_exempt
+def callback(request: HttpRequest) -> JsonResponse:
+    told = json.loads(request.body)["Body"]["stkCallback"]
+    with transaction.atomic():
+        payment = Transaction.objects.select_for_update().get(checkout_request_id=told["CheckoutRequestID"])
+        payment.status = "COMPLETED" if told["ResultCode"] == 0 else "FAILED"
+        for item in told.get("CallbackMetadata", {}).get("Item", []):
+            if item["Name"] == "MpesaReceiptNumber":
+                payment.mpesa_receipt_number = item["Value"]
+        payment.save()
+        transaction.on_commit(lambda: announce(payment))
+    return JsonResponse({"ResultCode": 0, "ResultDesc": "Accepted"})
+
+
+def announce(payment: Transaction) -> None:
+    message = {"type": "payment.update", "status": payment.status, "receipt": payment.mpesa_receipt_number}
+    async_to_sync(get_channel_layer().group_send)(f"payment_{payment.checkout_request_id}", message)
+
+
+urlpatterns = [path("mpesa/callback/", callback)]

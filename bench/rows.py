@@ -1,0 +1,127 @@
+"""The rows of the benchmark; their numbers are those of docs/benchmarks.md."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.apps import App, all_three, floor_app, naive_app, own_database, papo_app
+from bench.figures import Line, Target, answers_at, frames_at, in_milliseconds
+from bench.load import Sample, count_lost_pages, run_load
+from bench.machine import LOAD_CORE, pinned_to
+
+WARMING = 100  # callbacks before the first that counts, at most
+
+
+class NotMeasured(Exception):
+    """The figure could not be measured; a figure that missed its target is no error."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much is measured. `rate`: callbacks per second."""
+
+    repetitions: int = 5
+    rate: float = 100
+    pages: int = 500
+    embedded_pages: int = 200
+    idle_pages: int = 200
+    idle_seconds: float = 60
+
+
+QUICK = Plan(repetitions=1, pages=20, embedded_pages=20, idle_pages=10, idle_seconds=1)
+Row = Callable[[Plan, Path, dict[str, str]], list[Line]]
+
+
+def callback_to_frame(plan: Plan, directory: Path, services: dict[str, str]) -> list[Line]:
+    """Row 1: PostgreSQL and Redis; from the callback to the frame on the page's socket."""
+    needed = _needed(plan, plan.pages)
+    with all_three(directory, services, payments=needed) as apps:
+        samples = _interleaved(apps, plan, plan.pages)
+    floor, naive, papo = (samples[app.name] for app in apps)
+    what = f"callback → frame, {{}} at {plan.rate:g}/s, {plan.pages} sockets"
+    lost = f"naive lost {sum(sample.lost for sample in naive)} of {plan.repetitions * plan.pages} pushes"
+    lines = [
+        (what.format("p50"), frames_at(0.5), Target(must=2.0, goal=1.25), lost),
+        (what.format("p99"), frames_at(0.99), None, ""),
+        ("callback → its answer 200, p50, same run", answers_at(0.5), None, ""),
+    ]
+    return [
+        Line(1, figure, "ms", *(in_milliseconds(each, measure) for each in (papo, floor, naive)), target, note)
+        for figure, measure, target, note in lines
+    ]
+
+
+def idle_sockets(plan: Plan, directory: Path, services: dict[str, str]) -> list[Line]:
+    """Row 11: sockets of an undisturbed Redis that nobody closed, and that yet do not hear of their payment."""
+    count = plan.idle_pages
+    with ExitStack() as stack:
+        urls = [stack.enter_context(own_database(services["DATABASE_URL"])) for _ in range(2)]
+        apps = [
+            stack.enter_context(serve(directory, payments=count, DATABASE_URL=url, REDIS_URL=services["REDIS_URL"]))
+            for serve, url in zip((papo_app, naive_app), urls, strict=True)
+        ]
+        papo, naive = asyncio.run(_lost(apps, plan))
+    figure = f"idle sockets lost in {plan.idle_seconds:g} s, of {count}"
+    return [Line(11, figure, "sockets", papo, naive=naive, target=Target(must=0, goal=0, unit=""))]
+
+
+async def _lost(apps: Sequence[App], plan: Plan) -> list[int]:
+    waits = (
+        count_lost_pages(
+            app.port, app.take(plan.idle_pages), greets=app.greets, rate=plan.rate, idle_seconds=plan.idle_seconds
+        )
+        for app in apps
+    )
+    return await asyncio.gather(*waits)
+
+
+def embedded(plan: Plan, directory: Path, services: dict[str, str]) -> list[Line]:
+    """Row 12: what `make run` starts on a bare machine; SQLite with synchronous=FULL, no Redis."""
+    needed = _needed(plan, plan.embedded_pages)
+    with floor_app(directory, payments=needed) as floor, papo_app(directory, payments=needed) as papo:
+        samples = _interleaved([floor, papo], plan, plan.embedded_pages)
+    what = f"embedded: callback → frame, {{}} at {plan.rate:g}/s, {plan.embedded_pages} sockets"
+    targets = {0.5: Target(must=4.0, goal=2.0), 0.99: None}
+    return [
+        Line(
+            12,
+            what.format(f"p{share * 100:g}"),
+            "ms",
+            *(in_milliseconds(samples[app.name], frames_at(share)) for app in (papo, floor)),
+            target=target,
+        )
+        for share, target in targets.items()
+    ]
+
+
+def _needed(plan: Plan, pages: int) -> int:
+    return min(WARMING, pages) + plan.repetitions * pages
+
+
+def _interleaved(apps: Sequence[App], plan: Plan, pages: int) -> dict[str, list[Sample]]:
+    """Measure the applications in turn, each repetition beginning with another one."""
+    samples: dict[str, list[Sample]] = {app.name: [] for app in apps}
+    turns = deque(apps)
+    with pinned_to(LOAD_CORE):
+        for app in apps:
+            _measure(app, plan, min(WARMING, pages), seed=0)
+        for repetition in range(plan.repetitions):
+            for app in turns:
+                samples[app.name].append(_measure(app, plan, pages, seed=repetition))
+            turns.rotate(-1)
+    return samples
+
+
+def _measure(app: App, plan: Plan, pages: int, *, seed: int) -> Sample:
+    sample = asyncio.run(run_load(app.port, app.take(pages), greets=app.greets, rate=plan.rate, seed=seed))
+    if sample.lost and app.name != "naive":
+        raise NotMeasured(f"{app.name} did not tell {sample.lost} of {pages} pages that they are paid.")
+    return sample
+
+
+ROWS: dict[int, Row] = {1: callback_to_frame, 11: idle_sockets, 12: embedded}
