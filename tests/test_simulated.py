@@ -12,7 +12,7 @@ import requests
 from tests.client import Shop
 from tests.server import running_server
 
-EXPIRES_AFTER = 16  # seconds
+EXPIRES_AFTER = 20  # seconds
 AT_THE_LATEST = 3 * EXPIRES_AFTER
 
 
