@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -45,6 +46,8 @@ def _cells(line: Line, strangers: float) -> list[str]:
 def _number(value: float | None, unit: str) -> str:
     if value is None:
         return "–"
+    if math.isinf(value):
+        return "never"
     return f"{value}{unit}" if isinstance(value, int) else f"{value:.2f}{unit}"
 
 
@@ -53,8 +56,11 @@ def notes(measured: Sequence[tuple[Line, float]]) -> list[str]:
 
 
 def write_json(path: Path, about: dict[str, Any], measured: Sequence[tuple[Line, float]]) -> None:
-    lines = [
-        {**asdict(line), "ratio": line.ratio, "verdict": line.verdict or None, "cores_of_others": round(strangers, 3)}
-        for line, strangers in measured
-    ]
-    path.write_text(json.dumps({**about, "lines": lines}, indent=2, ensure_ascii=False) + "\n")
+    lines = [_as_json(line, strangers) for line, strangers in measured]
+    path.write_text(json.dumps({**about, "lines": lines}, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def _as_json(line: Line, strangers: float) -> dict[str, Any]:
+    fields = {**asdict(line), "ratio": line.ratio, "verdict": line.verdict, "cores_of_others": round(strangers, 3)}
+    # What never came has no number in JSON.
+    return {name: None if isinstance(value, float) and math.isinf(value) else value for name, value in fields.items()}
