@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,15 +14,18 @@ from django.db.transaction import atomic
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from payments import limits
 from payments.callback_token import callback_url
 from payments.daraja import client
 from payments.db import release_connection
 from payments.documents import document, facts
+from payments.limits import Asker
 from payments.models import Discrepancy, Reason, Source, Status, Transaction
 from payments.phone_numbers import mask
 from payments.reasons import SAME_AMOUNT_AGAIN, next_prompt_at
 from payments.reconciler import ask_about_earlier_attempts
 from payments.transitions import open_discrepancy, put_under_review, record, transition
+from shop.limits import seconds_until
 from shop.models import UNMISTAKABLE, Order
 
 log = structlog.get_logger(__name__)
@@ -60,8 +62,10 @@ class Checkout:
     is_new: bool
 
 
-def start_checkout(order_id: UUID, phone_number: str) -> Checkout:
-    """Prompt `phone_number` to pay what is due for an order, once.
+def start_checkout(
+    order_id: UUID, phone_number: str, *, session_key: str | None = None, address: str | None = None
+) -> Checkout:
+    """Prompt `phone_number` to pay what is due for an order, once; session and address are whose request it is.
 
     1. An earlier attempt that nobody answered is asked about first: it may have paid.
     2. The order is locked and read; the PENDING row is committed before Daraja hears of it, so that the fastest
@@ -70,8 +74,9 @@ def start_checkout(order_id: UUID, phone_number: str) -> Checkout:
 
     Raises `CheckoutRefused`.
     """
-    ask_about_earlier_attempts(order_id)
-    payment, is_new = _open_payment(order_id, phone_number)
+    asker = Asker.of(address=address, session_key=session_key)
+    _ask_about_earlier_attempts(order_id, phone_number)
+    payment, is_new = _open_payment(order_id, phone_number, asker)
     if is_new:
         _push_or_refuse(payment)
     return Checkout(payment, is_new)
@@ -89,19 +94,28 @@ def _push_or_refuse(payment: Transaction) -> None:
         raise _unknown(payment) from error
 
 
-def _open_payment(order_id: UUID, phone_number: str) -> tuple[Transaction, bool]:
+def _ask_about_earlier_attempts(order_id: UUID, phone_number: str) -> None:
+    """Ask, unless no prompt could follow: knocking at a closed door must not use up our questions to Daraja."""
+    order = Order.objects.get(pk=order_id)
+    if not order.transactions.filter(status=Status.FAILED).exclude(check_after=None).exists():
+        return
+    if not any(seconds_until(moment) for moment in limits.free_at(order, phone_number)):
+        ask_about_earlier_attempts(order_id)
+
+
+def _open_payment(order_id: UUID, phone_number: str, asker: Asker) -> tuple[Transaction, bool]:
     """Return the order's open payment from this phone, and whether it was just made."""
     for _attempt in range(3):
         try:
             with atomic():
-                return _open_payment_locked(order_id, phone_number)
+                return _open_payment_locked(order_id, phone_number, asker)
         except IntegrityError:
             # Another request opened one between our look and our insert: look again.
             continue
     raise CheckoutRefused(409, "phone_busy", _phone_busy(), retry_after=TRY_AGAIN_AFTER)
 
 
-def _open_payment_locked(order_id: UUID, phone_number: str) -> tuple[Transaction, bool]:
+def _open_payment_locked(order_id: UUID, phone_number: str, asker: Asker) -> tuple[Transaction, bool]:
     order = Order.objects.select_for_update(of=("self",)).get(pk=order_id)
     _refuse_closed_order(order)
     open_here = order.transactions.filter(status=Status.PENDING).first()
@@ -112,12 +126,18 @@ def _open_payment_locked(order_id: UUID, phone_number: str) -> tuple[Transaction
             409,
             "payment_open",
             _("This order is being paid from another phone. Wait until that request has ended."),
-            retry_after=_seconds_until(open_here.expires_at),
+            retry_after=seconds_until(open_here.expires_at),
             payment=open_here,
         )
+    _refuse(limits.take_turn())
     _refuse_busy_phone(phone_number)
-    _refuse_too_soon(order, phone_number)
-    return _insert(order, phone_number), True
+    _refuse_too_soon(order, phone_number, asker)
+    return _insert(order, phone_number, asker), True
+
+
+def _refuse(refusal: limits.Refusal | None) -> None:
+    if refusal:
+        raise CheckoutRefused(429, refusal.code, refusal.detail, retry_after=refusal.retry_after)
 
 
 def _refuse_closed_order(order: Order) -> None:
@@ -134,7 +154,7 @@ def _refuse_busy_phone(phone_number: str) -> None:
         environment=settings.MPESA_ENVIRONMENT, phone_number=phone_number, status=Status.PENDING
     ).first()
     if elsewhere:
-        wait = _seconds_until(elsewhere.expires_at)
+        wait = seconds_until(elsewhere.expires_at)
         raise CheckoutRefused(409, "phone_busy", _phone_busy(), retry_after=wait)
 
 
@@ -142,14 +162,17 @@ def _phone_busy() -> str:
     return _("This phone has another M-PESA request open. Finish or cancel it there, then try again.")
 
 
-def _refuse_too_soon(order: Order, phone_number: str) -> None:
-    """Keep M-PESA's own pauses: asked earlier, it would refuse, or the customer could pay twice."""
+def _refuse_too_soon(order: Order, phone_number: str, asker: Asker) -> None:
+    """Keep M-PESA's own pauses, where it would refuse or the customer could pay twice, and the shop's limits."""
     failed = order.transactions.filter(phone_number=phone_number, status=Status.FAILED).order_by("-failed_at").first()
     moments = [next_prompt_at(failed)] if failed else []
     just_paid = _just_paid(phone_number, order.amount_due) if settings.RATE_LIMITS else None
     if just_paid:
         moments.append(just_paid + SAME_AMOUNT_AGAIN)
-    wait = max((_seconds_until(moment) for moment in moments), default=0)
+    wait = max((seconds_until(moment) for moment in moments), default=0)
+    refusal = limits.refusal(order, phone_number, asker)
+    if refusal and refusal.retry_after > wait:
+        _refuse(refusal)
     if wait:
         detail = _("M-PESA needs a short pause before this phone can be asked again.")
         raise CheckoutRefused(429, "too_soon", detail, retry_after=wait)
@@ -166,7 +189,7 @@ def _just_paid(phone_number: str, amount: int) -> datetime | None:
     return fresh.order_by("-completed_at").values_list("completed_at", flat=True).first()
 
 
-def _insert(order: Order, phone_number: str) -> Transaction:
+def _insert(order: Order, phone_number: str, asker: Asker) -> Transaction:
     now = timezone.now()
     return Transaction.objects.create(
         order=order,
@@ -174,6 +197,8 @@ def _insert(order: Order, phone_number: str) -> Transaction:
         business_short_code=settings.MPESA_SHORTCODE,
         phone_number=phone_number,
         amount=order.amount_due,
+        asked_from=asker.address,
+        asked_in=asker.session,
         account_reference="".join(secrets.choice(UNMISTAKABLE) for _ in range(12)),
         expires_at=now + timedelta(seconds=settings.MPESA_EXPIRE_AFTER_SECONDS),
         check_after=now + timedelta(seconds=settings.MPESA_QUERY_AFTER_SECONDS),
@@ -265,7 +290,3 @@ def _unreachable(payment: Transaction) -> CheckoutRefused:
 def _unknown(payment: Transaction) -> CheckoutRefused:
     detail = _("M-PESA did not answer. If a prompt appears on your phone, enter your PIN once. Do not pay again yet.")
     return CheckoutRefused(503, "outcome_unknown", detail, payment=payment)
-
-
-def _seconds_until(moment: datetime) -> int:
-    return max(0, math.ceil((moment - timezone.now()).total_seconds()))

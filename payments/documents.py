@@ -18,9 +18,10 @@ from django.utils.dateparse import parse_datetime
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
+from payments import limits
 from payments.models import Reason, Status, Transaction
 from payments.phone_numbers import mask, mask_local
-from payments.reasons import NO_MONEY_TAKEN, WORDS, next_prompt_at, proves_no_money
+from payments.reasons import NO_MONEY_TAKEN, WAIT_A_LITTLE, WORDS, next_prompt_at, proves_no_money
 from shop.models import Order
 
 STK_PROMPT_LIFETIME = timedelta(seconds=60)  # how long a handset shows the prompt
@@ -45,6 +46,7 @@ def load_facts(transaction_id: UUID) -> Facts | None:
 def facts(payment: Transaction) -> Facts:
     """Return all that can be said about a payment, JSON-able and in no language."""
     order = payment.order
+    retry_at, often_until = _retry_at(payment, order)
     return {
         "transaction_id": str(payment.pk),
         "order_id": str(order.pk),
@@ -63,7 +65,8 @@ def facts(payment: Transaction) -> Facts:
         "earlier_paid": payment.earlier_paid,
         "under_review": payment.under_review,
         "refunded_amount": payment.refunded_amount,
-        "retry_at": _retry_at(payment, order),
+        "retry_at": _utc(retry_at),
+        "often_until": _utc(often_until),
         "created_at": _utc(payment.created_at),
         "updated_at": _utc(payment.updated_at),
         "expires_at": _utc(payment.expires_at),
@@ -73,17 +76,19 @@ def facts(payment: Transaction) -> Facts:
     }
 
 
-def _retry_at(payment: Transaction, order: Order) -> str | None:
-    """Return from when on POST /payments/stk-push/ would send another prompt to this phone; None: not at all."""
+def _retry_at(payment: Transaction, order: Order) -> tuple[datetime | None, datetime | None]:
+    """Return from when on POST /payments/stk-push/ would send another prompt to this phone, None: not at all;
+    and the part of that which is only there because there were so many."""
     if payment.status != Status.FAILED or payment.under_review or order.status != Order.Status.OPEN:
-        return None
+        return None, None
     wait_until = [next_prompt_at(payment)]
     for other in order.transactions.exclude(pk=payment.pk).only("status", "under_review", "expires_at"):
         if other.under_review:
-            return None
+            return None, None
         if other.status == Status.PENDING:
             wait_until.append(other.expires_at)
-    return _utc(max(wait_until))
+    often_until = max(limits.free_at(order, payment.phone_number), default=None)
+    return max(wait_until + ([often_until] if often_until else [])), often_until
 
 
 def document(facts: Facts) -> dict[str, Any]:
@@ -177,10 +182,18 @@ def _words(facts: Facts) -> list[str]:
         words = WORDS[Reason.UNDER_REVIEW]
         return [str(words.heading), str(words.advice)]
     if facts["status"] == Status.FAILED:
-        words = WORDS[facts["reason"]]
-        proof = [str(NO_MONEY_TAKEN)] if proves_no_money(facts["reason"], facts["failed_by"]) else []
-        return [str(words.heading), *proof, str(words.advice)]
+        return _words_when_failed(facts)
     return _words_while_open(facts)
+
+
+def _words_when_failed(facts: Facts) -> list[str]:
+    words = WORDS[facts["reason"]]
+    proof = [str(NO_MONEY_TAKEN)] if proves_no_money(facts["reason"], facts["failed_by"]) else []
+    if not facts["often_until"] or not _seconds_until(facts["often_until"]):
+        return [str(words.heading), *proof, str(words.advice)]
+    # "Try again whenever you like" would not be true now; all other advice stays.
+    advice = [] if facts["reason"] == Reason.CANCELLED else [str(words.advice)]
+    return [str(words.heading), *proof, *advice, str(WAIT_A_LITTLE)]
 
 
 def _words_while_open(facts: Facts) -> list[str]:

@@ -9,6 +9,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
+from payments.phone_numbers import mask
 from shop.models import CURRENCY, LARGEST_AMOUNT, Order
 
 
@@ -77,6 +78,10 @@ class Transaction(models.Model):
     earlier_paid = models.BooleanField(default=False, help_text=_("An earlier attempt paid while this one was open"))
     refunded_amount = models.PositiveIntegerField(default=0, help_text=_("Whole KES"))
 
+    # Digests of who asked, to count by: the address, and the session where a form was posted.
+    asked_from = models.CharField(max_length=32, blank=True, editable=False)
+    asked_in = models.CharField(max_length=32, blank=True, editable=False)
+
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
     prompted_at = models.DateTimeField(null=True, blank=True, help_text=_("When Daraja accepted the push"))
@@ -107,6 +112,12 @@ class Transaction(models.Model):
                 fields=["environment", "mpesa_receipt_number"], name="receipt_once_per_environment"
             ),
             models.CheckConstraint(condition=Q(status="FAILED") ^ Q(reason=""), name="reason_exactly_when_failed"),
+        ]
+        indexes = [
+            models.Index(fields=["environment", "created_at"], name="pushes_in_all"),
+            models.Index(fields=["environment", "phone_number", "created_at"], name="pushes_by_phone"),
+            models.Index(fields=["asked_from", "created_at"], condition=~Q(asked_from=""), name="pushes_by_address"),
+            models.Index(fields=["asked_in", "created_at"], condition=~Q(asked_in=""), name="pushes_by_session"),
         ]
 
     def __str__(self) -> str:
@@ -209,7 +220,8 @@ class Discrepancy(models.Model):
 
     class Meta:
         ordering = ["-id"]
-        verbose_name_plural = "discrepancies"
+        verbose_name_plural = _("discrepancies")
+        permissions = [("resolve_discrepancy", "Can resolve discrepancies and decide payments under review")]
         constraints = [
             models.UniqueConstraint(fields=["transaction", "kind", "fingerprint"], name="discrepancy_once"),
         ]
@@ -246,3 +258,36 @@ class QueryBudget(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class PromptGate(models.Model):
+    """The staff's switch for all prompts of an environment, and the row on which those who want one queue."""
+
+    environment = models.CharField(max_length=10, primary_key=True)
+    paused = models.BooleanField(_("No prompts"), default=False, help_text=_("While this is set nobody is asked"))
+    why = models.CharField(_("Why"), max_length=250, blank=True, help_text=_("For the staff; customers do not read it"))
+    changed_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        verbose_name = _("switch for prompts")
+        verbose_name_plural = _("switch for prompts")
+
+    def __str__(self) -> str:
+        state = _("No prompts") if self.paused else _("Prompts are sent")  # xgettext does not look into f-strings
+        return f"{self.environment}: {state}"
+
+
+class UnwantedPhone(models.Model):
+    """A phone that never wants a prompt. Whoever asks for one hears nothing but "too often"."""
+
+    phone_number = models.CharField(_("Phone number"), max_length=12, unique=True)
+    why = models.CharField(_("Why"), max_length=250, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-created_at"]
+        verbose_name = _("phone that wants no prompts")
+        verbose_name_plural = _("phones that want no prompts")
+
+    def __str__(self) -> str:
+        return mask(self.phone_number)

@@ -19,6 +19,7 @@ AFTER_QUERY = timedelta(seconds=120)  # from the prompt: a query's failure is we
 LIMIT_SAME_AMOUNT = "17"
 
 NO_MONEY_TAKEN = _("No money was taken.")
+WAIT_A_LITTLE = _("There were several requests in a short time. Wait a little, then try again.")
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import ipaddress
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -12,7 +13,7 @@ from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
-from django.shortcuts import get_object_or_404, render
+from django.shortcuts import render
 from django.urls import reverse
 from django.utils.cache import get_conditional_response, patch_vary_headers
 from django.utils.decorators import method_decorator
@@ -35,6 +36,8 @@ from payments.models import Transaction
 from payments.phone_numbers import InvalidPhoneNumber, normalise_phone_number
 from payments.schema import SCHEMA
 from shop import idempotency
+from shop.limits import TooOften, count_unknown_id, unknown_page
+from shop.limits import problem as too_often
 from shop.models import Order
 from shop.orders import order_document
 
@@ -70,19 +73,30 @@ class STKPushView(View):
 def _push_from_json(request: HttpRequest) -> HttpResponse:
     refuse_foreign_origin(request)
     body = read_json(request)
-    order = _order_named(body.get("order_id"))
+    order = _order_named(request, body.get("order_id"))
     phone_number = _phone_number(body.get("phone_number", body.get("phone")))
     with idempotency.claim(request, f"stk-push:{order.pk}", {"phone_number": phone_number}) as claim:
-        return _replay(*claim.answered) if claim.answered else _answer_push(order, phone_number, claim)
+        return _replay(*claim.answered) if claim.answered else _answer_push(request, order, phone_number, claim)
 
 
-def _order_named(order_id: object) -> Order:
+def _order_named(request: HttpRequest, order_id: object) -> Order:
     if not isinstance(order_id, str):
         raise Problem(400, "order_id_missing", _("order_id must be the id of an order."), field="order_id")
     try:
         return Order.objects.get(pk=_uuid(order_id))
-    except (ValueError, Order.DoesNotExist):
-        raise Problem(404, "order_unknown", _("There is no such order."), field="order_id") from None
+    except Order.DoesNotExist:
+        _refuse_guesser(request)
+    except ValueError:
+        pass  # not even an id, so nobody's guess
+    raise Problem(404, "order_unknown", _("There is no such order."), field="order_id")
+
+
+def _refuse_guesser(request: HttpRequest) -> None:
+    """Count an id that nobody has; raises `Problem` 429 for an address that asks for many of those."""
+    try:
+        count_unknown_id(request)
+    except TooOften as refusal:
+        raise too_often(refusal) from refusal
 
 
 def _uuid(text: str) -> uuid.UUID:
@@ -100,9 +114,9 @@ def _phone_number(typed: object) -> str:
         raise Problem(400, "phone_number_invalid", detail, field="phone_number") from None
 
 
-def _answer_push(order: Order, phone_number: str, claim: idempotency.Claim) -> HttpResponse:
+def _answer_push(request: HttpRequest, order: Order, phone_number: str, claim: idempotency.Claim) -> HttpResponse:
     try:
-        checkout = start_checkout(order.pk, phone_number)
+        checkout = start_checkout(order.pk, phone_number, address=client_address(request))
     except CheckoutRefused as refusal:
         if refusal.code == "outcome_unknown" and refusal.payment:
             claim.keep(refusal.status, {"transaction_id": str(refusal.payment.pk)})
@@ -142,12 +156,13 @@ def _push_from_form(request: HttpRequest) -> HttpResponse:
     """Serve the page's form: 303 to the payment, the fragment for htmx, or the form again with its error."""
     typed = request.POST.get("phone_number") or request.POST.get("phone") or ""
     try:
-        order = _order_named(request.POST.get("order_id") or "")
+        order = _order_named(request, request.POST.get("order_id") or "")
     except Problem as refusal:
-        return render(request, "404.html", status=refusal.status)
+        return _refusal_page(request, refusal)
     try:
         phone_number = _phone_number(typed)
-        payment = start_checkout(order.pk, phone_number).payment
+        caller = {"address": client_address(request), "session_key": _session_key(request)}
+        payment = start_checkout(order.pk, phone_number, **caller).payment
     except Problem as refusal:
         return _form_again(request, order, typed, refusal.detail, refusal.status)
     except CheckoutRefused as refusal:
@@ -159,6 +174,20 @@ def _push_from_form(request: HttpRequest) -> HttpResponse:
         payment = refusal.payment
     _remember_typed(request, payment, typed)
     return _to_payment(request, payment)
+
+
+def _refusal_page(request: HttpRequest, refusal: Problem) -> HttpResponse:
+    response = render(request, f"{refusal.status}.html", status=refusal.status)
+    for name, value in (refusal.headers or {}).items():
+        response.headers[name] = value
+    return response
+
+
+def _session_key(request: HttpRequest) -> str | None:
+    """Return the key by which this session's prompts are counted; the first one needs it too."""
+    if not request.session.session_key:
+        request.session.create()
+    return request.session.session_key
 
 
 def _form_again(request: HttpRequest, order: Order, typed: str, error: str, status: int) -> HttpResponse:
@@ -206,15 +235,22 @@ def payment(request: HttpRequest, transaction_id: uuid.UUID) -> HttpResponse:
 
 @require_GET
 def receipt(request: HttpRequest, transaction_id: uuid.UUID) -> HttpResponse:
-    """Show the receipt of a paid payment; the page of one that is not paid says so."""
-    return _payment_page(request, transaction_id, "payments/receipt.html")
+    """Show the receipt of a paid payment, with the number masked: receipts are printed and passed on."""
+    return _payment_page(request, transaction_id, "payments/receipt.html", shown=lambda _request, about: screen(about))
 
 
-def _payment_page(request: HttpRequest, transaction_id: uuid.UUID, template: str) -> HttpResponse:
-    payment = get_object_or_404(
-        Transaction.objects.select_related("order"), pk=transaction_id, environment=settings.MPESA_ENVIRONMENT
-    )
-    context = {"payment": _screen(request, facts(payment)), "order": payment.order}
+def _payment_page(
+    request: HttpRequest,
+    transaction_id: uuid.UUID,
+    template: str,
+    *,
+    shown: Callable[[HttpRequest, Facts], dict[str, Any]] = _screen,
+) -> HttpResponse:
+    known = Transaction.objects.select_related("order").filter(environment=settings.MPESA_ENVIRONMENT)
+    payment = known.filter(pk=transaction_id).first()
+    if payment is None:
+        return unknown_page(request)
+    context = {"payment": shown(request, facts(payment)), "order": payment.order}
     return capability(render(request, template, context))
 
 
@@ -229,9 +265,9 @@ async def _awaited_facts(request: HttpRequest) -> Facts:
     since = _whole_number(request, "since", 0)
     wait = min(_whole_number(request, "wait", 0), LONGEST_HOLD)
     with waiting.held(transaction_id, since) as waiter:
-        about = await _load(transaction_id)
+        about = await _load(request, transaction_id)
         if waiter and wait and about["version"] <= since and await waiter.wait(wait):
-            about = await _load(transaction_id)
+            about = await _load(request, transaction_id)
         return about
 
 
@@ -253,17 +289,19 @@ def _whole_number(request: HttpRequest, name: str, default: int) -> int:
     return int(text)
 
 
-async def _load(transaction_id: uuid.UUID) -> Facts:
-    about = await sync_to_async(_load_and_release)(transaction_id)
-    if about is None:
-        raise _payment_unknown()
-    return about
+async def _load(request: HttpRequest, transaction_id: uuid.UUID) -> Facts:
+    return await sync_to_async(_load_and_release)(request, transaction_id)
 
 
-def _load_and_release(transaction_id: uuid.UUID) -> Facts | None:
-    about = load_facts(transaction_id)
-    release_connection()
-    return about
+def _load_and_release(request: HttpRequest, transaction_id: uuid.UUID) -> Facts:
+    try:
+        about = load_facts(transaction_id)
+        if about is None:
+            _refuse_guesser(request)
+            raise _payment_unknown()
+        return about
+    finally:
+        release_connection()
 
 
 def _status_response(request: HttpRequest, about: Facts) -> HttpResponse:
@@ -282,7 +320,7 @@ def _status_response(request: HttpRequest, about: Facts) -> HttpResponse:
 @json_route("GET")
 def api_order(request: HttpRequest, order_id: str) -> HttpResponse:
     """GET /api/orders/<order_id>/: the order and the documents of its payments, newest first."""
-    order = _order_named(order_id)
+    order = _order_named(request, order_id)
     payments = order.transactions.filter(environment=settings.MPESA_ENVIRONMENT).select_related("order")
     return JsonResponse({**order_document(order), "payments": [document(facts(payment)) for payment in payments]})
 

@@ -49,13 +49,13 @@ def digest(text: str) -> str:
     return salted_hmac("papo.limits", text, algorithm="sha256").hexdigest()[:32] if text else ""
 
 
-def address_digest(request: HttpRequest) -> str:
-    """Return what stands for the caller's address: all of IPv4, and of IPv6 the /64 that one customer is given.
+def address_digest(text: str) -> str:
+    """Return what stands for an address: all of IPv4, and of IPv6 the /64 that one customer is given.
 
     Empty where a server on a unix socket names no peer: then there is no address to count by.
     """
     try:
-        address = ipaddress.ip_address(client_address(request).partition("%")[0])
+        address = ipaddress.ip_address(text.partition("%")[0])
     except ValueError:
         return ""
     if isinstance(address, ipaddress.IPv6Address):
@@ -115,12 +115,12 @@ def problem(refusal: TooOften) -> Problem:
 
 def count_order(request: HttpRequest) -> None:
     """Count an order of this address; raises `TooOften`."""
-    count("orders", address_digest(request), ORDERS_PER_ADDRESS)
+    count("orders", address_digest(client_address(request)), ORDERS_PER_ADDRESS)
 
 
 def count_unknown_id(request: HttpRequest) -> None:
     """Count an id that nobody has, for whoever asks for many is guessing; raises `TooOften`."""
-    count("unknown", address_digest(request), UNKNOWN_IDS_PER_ADDRESS)
+    count("unknown", address_digest(client_address(request)), UNKNOWN_IDS_PER_ADDRESS)
 
 
 def unknown_page(request: HttpRequest) -> HttpResponse:

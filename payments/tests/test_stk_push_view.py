@@ -174,3 +174,15 @@ def test_text_that_no_database_takes_is_refused_by_field(client: Any, typed: str
     response = _post(client, {"order_id": str(make_order().pk), "phone_number": typed})
     assert (response.status_code, response.json()["field"]) == (400, "phone_number")
     assert _post(client, {"order_id": typed, "phone_number": PHONE}).status_code == 404
+
+
+def test_a_form_for_an_unknown_order_gets_a_page(client: Any) -> None:
+    for order_id in (str(uuid.uuid4()), "abc", ""):
+        response = client.post(URL, {"order_id": order_id, "phone_number": PHONE})
+        assert (response.status_code, "<html" in response.text) == (404, True)
+
+
+def test_a_receipt_masks_the_number_even_for_who_typed_it(client: Any) -> None:
+    page = client.post(URL, {"order_id": str(make_order().pk), "phone_number": PHONE})["Location"]
+    assert PHONE in client.get(page).text
+    assert PHONE not in client.get(f"{page}receipt/").text
