@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission, User
+
+from payments.models import Callback, Discrepancy, Status, Transaction, UnwantedPhone
+from payments.tests.conftest import callback_body
+from tests.factories import make_transaction
+
+pytestmark = pytest.mark.django_db
+
+LIST = "/admin/payments/transaction/"
+
+
+@pytest.fixture
+def staff(client: Any, admin_user: User) -> Any:
+    client.force_login(admin_user)
+    return client
+
+
+@pytest.fixture
+def agent(client: Any) -> Any:
+    user = User.objects.create_user("agent", is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename__startswith="view_"))
+    client.force_login(user)
+    return client
+
+
+def test_every_list_opens(staff: Any, post_callback: Any) -> None:
+    post_callback(make_transaction(), Amount=1)
+    for model in ("transaction", "transactionevent", "callback", "discrepancy", "promptgate", "unwantedphone"):
+        assert staff.get(f"/admin/payments/{model}/").status_code == 200, model
+
+
+@pytest.mark.parametrize(
+    "term",
+    ["UKN7R2X0QD", "0712 000 777", "+254712000777", "ws_CO_find_me", "{order.number}", "{order.pk}", "{payment.pk}"],
+)
+def test_a_payment_is_found_by_whatever_names_it(staff: Any, term: str) -> None:
+    make_transaction()
+    payment = make_transaction(
+        phone_number="254712000777", mpesa_receipt_number="UKN7R2X0QD", checkout_request_id="ws_CO_find_me"
+    )
+    found = staff.get(LIST, {"q": term.format(payment=payment, order=payment.order)}).context["cl"].queryset
+    assert list(found) == [payment]
+
+
+def test_odd_search_terms_find_nothing(staff: Any) -> None:
+    make_transaction()
+    for term in ("z" * 36, "-" * 36, "'; --", "\x00", "07"):
+        assert staff.get(LIST, {"q": term}).status_code == 200, term
+
+
+def test_the_timeline_shows_what_happened_without_the_whole_number(staff: Any, post_callback: Any) -> None:
+    payment = make_transaction(phone_number="254712000777")
+    post_callback(payment, PhoneNumber=254712000777)
+    page = staff.get(f"{LIST}{payment.pk}/change/").text
+    assert "callback" in page
+    assert "0712 ••• 777" in page
+    assert "254712000777" not in page
+
+
+def test_nothing_about_a_payment_can_be_edited(staff: Any) -> None:
+    payment = make_transaction()
+    staff.post(f"{LIST}{payment.pk}/change/", {"status": "COMPLETED", "amount": 1})
+    staff.post(f"{LIST}{payment.pk}/delete/", {"post": "yes"})
+    payment.refresh_from_db()
+    assert (payment.status, payment.amount) == ("PENDING", 1500)
+    assert staff.get(f"{LIST}add/").status_code == 403
+
+
+def _decide(client: Any, payment: Transaction, why: str) -> Any:
+    form = {"action": "complete_after_review", "_selected_action": str(payment.pk), "decided": "yes", "why": why}
+    response = client.post(LIST, form)
+    payment.refresh_from_db()
+    return response
+
+
+def test_a_supervisor_completes_a_blocked_payment_with_a_reason(
+    staff: Any, post_callback: Any, admin_user: User
+) -> None:
+    payment = make_transaction()
+    post_callback(payment, Amount=1)
+    assert "Why?" in _decide(staff, payment, "").text
+    assert payment.status == Status.PENDING
+    _decide(staff, payment, "The statement shows 1,500")
+    found = Discrepancy.objects.get()
+    assert (payment.status, found.resolved_by, found.resolution) == (
+        "COMPLETED",
+        admin_user,
+        "The statement shows 1,500",
+    )
+    assert payment.order.__class__.objects.get(pk=payment.order_id).status == "PAID"
+
+
+def test_an_agent_decides_nothing(agent: Any, post_callback: Any) -> None:
+    payment = make_transaction()
+    post_callback(payment, Amount=1)
+    _decide(agent, payment, "I would like to")
+    assert (payment.status, Discrepancy.objects.get().resolved_at) == ("PENDING", None)
+
+
+def test_a_decision_needs_a_review(staff: Any) -> None:
+    payment = make_transaction()
+    _decide(staff, payment, "Because")
+    assert payment.status == Status.PENDING
+
+
+def test_a_discrepancy_is_resolved_with_a_reason(staff: Any, post_callback: Any) -> None:
+    payment = make_transaction()
+    post_callback(payment)
+    post_callback(payment, code=1032)
+    found = Discrepancy.objects.get()
+    form = {"action": "resolve_with_reason", "_selected_action": str(found.pk), "decided": "yes", "why": "Known"}
+    staff.post("/admin/payments/discrepancy/", form)
+    found.refresh_from_db()
+    assert (found.resolution, payment.events.last().source) == ("Known", "staff")
+
+
+def test_a_stored_body_is_shown_redacted(staff: Any) -> None:
+    payment = make_transaction(checkout_request_id="ws_CO_24112026030935919712345678")
+    row = Callback.objects.create(
+        dedup_key="1", environment="simulator", trusted=True, body=callback_body(payment), digest="1",
+        received_at=payment.created_at, state="processed",
+    )  # fmt: skip
+    page = staff.get(f"/admin/payments/callback/{row.pk}/change/").text
+    assert "stkCallback" in page
+    assert "ws_CO_[redacted]" in page
+
+
+def test_a_phone_that_wants_no_prompts_is_entered_as_people_write_it(staff: Any) -> None:
+    staff.post("/admin/payments/unwantedphone/add/", {"phone_number": "0712 345 678", "why": "asked us to"})
+    assert UnwantedPhone.objects.get().phone_number == "254712345678"
+    assert staff.post("/admin/payments/unwantedphone/add/", {"phone_number": "07", "why": ""}).status_code == 200
