@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import uuid
+from datetime import datetime
 from typing import Any
 
 from django import forms
@@ -12,8 +13,10 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.utils.formats import date_format
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+from django.utils.timezone import localtime
 from django.utils.translation import gettext_lazy as _
 
 from logs import redact
@@ -21,6 +24,16 @@ from payments.models import Callback, Discrepancy, PromptGate, Transaction, Tran
 from payments.phone_numbers import LONGEST_TYPED, InvalidPhoneNumber, mask_local, normalise_phone_number
 from payments.review import complete_by_decision, resolve
 
+M_PESA_FIELDS = (
+    "environment",
+    "business_short_code",
+    "account_reference",
+    "merchant_request_id",
+    "checkout_request_id",
+    "result_code",
+    "result_desc",
+    "failed_by",
+)
 SHOWN_OF_BODY = 2_000  # characters
 
 
@@ -55,8 +68,15 @@ class TransactionAdmin(ReadOnly):
     search_fields = ("mpesa_receipt_number", "checkout_request_id", "merchant_request_id", "account_reference")
     search_help_text = _("Order, receipt, phone in any form, M-PESA's ids, or our id")
     date_hierarchy = "created_at"
-    readonly_fields = ("phone", "timeline", "evidence")
-    exclude = ("phone_number", "asked_from", "asked_in")
+    readonly_fields = ("phone", "created_at", "updated_at", "timeline", "evidence")
+    fieldsets = (
+        (None, {"fields": ("order", "amount", "phone", "status", "reason", "mpesa_receipt_number", "created_at")}),
+        (_("What happened"), {"fields": ("timeline", "evidence")}),
+        (_("Marks"), {"fields": ("under_review", "late", "surplus", "earlier_paid", "refunded_amount", "version")}),
+        ("M-PESA", {"fields": M_PESA_FIELDS}),
+        (_("When"), {"fields": ("prompted_at", "expires_at", "completed_at", "failed_at", "updated_at")}),
+        (_("Asking M-PESA"), {"fields": ("check_after", "checks", "queried_code", "queried_at", "hinted_at")}),
+    )
     actions = ("complete_after_review",)
 
     @admin.display(description=_("Phone"))
@@ -84,9 +104,12 @@ class TransactionAdmin(ReadOnly):
     def evidence(self, payment: Transaction) -> SafeString:
         """Return what arrived for this payment, redacted and collapsed, and what does not add up."""
         callbacks = Callback.objects.filter(transaction_id=payment.pk)
-        rows = ((row.received_at, row.get_state_display(), row.copies, row.outcome, _body(row)) for row in callbacks)
+        rows = (
+            (_when(row.received_at), row.get_state_display(), row.copies, row.outcome, _body(row)) for row in callbacks
+        )
         found = (
-            (row.opened_at, row.get_kind_display(), row.evidence, row.resolution) for row in payment.discrepancies.all()
+            (_when(row.opened_at), row.get_kind_display(), row.evidence, row.resolution)
+            for row in payment.discrepancies.all()
         )
         return _table((_("Callback"), _("State"), _("Copies"), _("Outcome"), _("Body")), rows) + _table(
             (_("Discrepancy"), _("Kind"), _("Evidence"), _("Resolution")), found
@@ -122,6 +145,10 @@ def _named(term: str) -> Q:
     with contextlib.suppress(ValueError):
         named |= Q(pk=uuid.UUID(term)) | Q(order=uuid.UUID(term))
     return named
+
+
+def _when(moment: datetime) -> str:
+    return date_format(localtime(moment), "j M Y, H:i:s")
 
 
 def _body(callback: Callback) -> SafeString:

@@ -134,3 +134,9 @@ def test_a_phone_that_wants_no_prompts_is_entered_as_people_write_it(staff: Any)
     staff.post("/admin/payments/unwantedphone/add/", {"phone_number": "0712 345 678", "why": "asked us to"})
     assert UnwantedPhone.objects.get().phone_number == "254712345678"
     assert staff.post("/admin/payments/unwantedphone/add/", {"phone_number": "07", "why": ""}).status_code == 200
+
+
+def test_the_admin_says_that_the_money_is_simulated(staff: Any, client: Any) -> None:
+    assert "Simulator" in staff.get("/admin/").text
+    client.logout()
+    assert "Simulator" in client.get("/admin/login/").text
