@@ -8,10 +8,15 @@ from urllib.parse import urlsplit
 
 from django.apps import AppConfig
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.core import checks
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.core.exceptions import ImproperlyConfigured
+from django.db import DatabaseError
 from django.urls import URLPattern, URLResolver, get_resolver
+
+from payments.models import Transaction
+from shop.demo import STAFF_NAME
 
 SANDBOX_PASSKEY_START = "bfb279f9aa9bdbcf158e97dd71a467cd"
 FILTERED_WORDS = ("m-pesa", "mpesa", "safaricom", "exe", "exec", "cmd", "sql", "query")
@@ -90,6 +95,12 @@ def _check_public_base_url() -> list[CheckMessage]:
     if words:
         sentence = f"PUBLIC_BASE_URL contains {', '.join(words)}, which Safaricom's gateway may filter."
         messages.append(checks.Warning(sentence, id="papo.W010"))
+    if url.scheme == "https" and not settings.TRUSTED_PROXIES:
+        sentence = (
+            "TRUSTED_PROXIES is empty: behind a proxy that ends https, every page would be redirected for ever, "
+            "and all customers would seem to have the proxy's address."
+        )
+        messages.append(checks.Warning(sentence, id="papo.W011"))
     return messages
 
 
@@ -105,3 +116,23 @@ def _check_credentials() -> list[CheckMessage]:
     if not settings.MPESA_PASSKEY.startswith(SANDBOX_PASSKEY_START):
         return []
     return [Error("MPESA_PASSKEY is the sandbox's public one; production has its own.", id="papo.E012")]
+
+
+@register(Tags.database)
+def check_database(
+    app_configs: Sequence[AppConfig] | None, databases: Sequence[str] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """Look for what the simulator left in a database that now takes real money; only when databases are checked."""
+    if settings.SIMULATOR or not databases:
+        return []
+    messages: list[CheckMessage] = []
+    try:
+        if Transaction.objects.filter(environment="simulator").exists():
+            sentence = "The database holds payments of the simulator; give the real shop a database of its own."
+            messages.append(checks.Warning(sentence, id="papo.W020"))
+        if get_user_model().objects.filter(username=STAFF_NAME, is_active=True).exists():
+            sentence = f"The demo user {STAFF_NAME!r} can still log in; delete it or switch it off."
+            messages.append(Error(sentence, id="papo.E021"))
+    except DatabaseError:
+        pass  # not migrated yet: there is nothing to find
+    return messages

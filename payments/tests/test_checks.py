@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.exceptions import ImproperlyConfigured
+
+from payments import checks
+from shop.demo import STAFF_NAME
+from tests.factories import make_transaction
+
+
+def _ids(messages: list[Any]) -> list[str]:
+    return [message.id for message in messages]
+
+
+def test_every_wrong_setting_is_an_error_and_stops_the_server(settings: Any) -> None:
+    settings.SETTINGS_PROBLEMS = ["SECRET_KEY is missing.", "MPESA_PASSKEY is missing."]
+    assert [message.msg for message in checks.check_settings(None)] == settings.SETTINGS_PROBLEMS
+    with pytest.raises(ImproperlyConfigured, match="SECRET_KEY is missing"):
+        checks.refuse_wrong_settings()
+
+
+def test_a_sound_set_up_has_nothing_to_say(settings: Any) -> None:
+    assert checks.check_settings(None) == checks.check_waiting_times(None) == checks.check_redis_timeout(None) == []
+    assert checks.check_daraja_urls(None) == []
+    checks.refuse_wrong_settings()
+
+
+@pytest.mark.parametrize(("expire", "found"), [(34, ["papo.W001"]), (35, [])])
+def test_expiry_must_leave_time_to_ask(settings: Any, expire: int, found: list[str]) -> None:
+    settings.MPESA_QUERY_AFTER_SECONDS, settings.MPESA_EXPIRE_AFTER_SECONDS = 20, expire
+    assert _ids(checks.check_waiting_times(None)) == found
+
+
+@pytest.mark.parametrize(("timeout", "found"), [(5, ["papo.E002"]), (15, [])])
+def test_a_redis_timeout_that_kills_idle_sockets_is_refused(settings: Any, timeout: int, found: list[str]) -> None:
+    hosts = [{"address": "redis://127.0.0.1", "socket_timeout": timeout}]
+    settings.CHANNEL_LAYERS = {"default": {"CONFIG": {"hosts": hosts}}}
+    assert _ids(checks.check_redis_timeout(None)) == found
+
+
+def test_routes_that_move_real_money_on_a_get_are_refused(settings: Any) -> None:
+    settings.ROOT_URLCONF = "django_daraja.urls"
+    assert _ids(checks.check_daraja_urls(None)) == ["papo.E003"]
+
+
+PRODUCTION = {
+    "MPESA_ENVIRONMENT": "production",
+    "PUBLIC_BASE_URL": "https://shop.example",
+    "ALLOWED_HOSTS": ["shop.example"],
+    "MPESA_PASSKEY": "a-passkey-of-our-own",
+    "TRUSTED_PROXIES": ("10.0.0.1",),
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({}, []),
+        ({"PUBLIC_BASE_URL": "http://shop.example", "TRUSTED_PROXIES": ()}, ["papo.E010"]),
+        ({"PUBLIC_BASE_URL": "https://mpesa.example"}, ["papo.W010"]),
+        ({"TRUSTED_PROXIES": ()}, ["papo.W011"]),
+        ({"ALLOWED_HOSTS": ["*"]}, ["papo.E011"]),
+        ({"MPESA_PASSKEY": checks.SANDBOX_PASSKEY_START + "0" * 32}, ["papo.E012"]),
+    ],
+)
+def test_what_must_not_be_in_production(settings: Any, changes: dict[str, Any], found: list[str]) -> None:
+    for name, value in {**PRODUCTION, **changes}.items():
+        setattr(settings, name, value)
+    assert _ids(checks.check_production(None)) == found
+
+
+@pytest.mark.django_db
+def test_a_demo_user_and_simulated_money_outside_the_simulator_are_told(settings: Any) -> None:
+    settings.SIMULATOR, settings.MPESA_ENVIRONMENT = False, "production"
+    assert checks.check_database(None, databases=["default"]) == []
+    make_transaction(environment="simulator")
+    User.objects.create_user(STAFF_NAME, is_active=True)
+    assert _ids(checks.check_database(None, databases=["default"])) == ["papo.W020", "papo.E021"]
