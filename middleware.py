@@ -64,11 +64,12 @@ def client_address(request: HttpRequest) -> str:
 
 @sync_and_async_middleware
 def security_headers(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Any]:
-    """Set the content policy of SECURE_CSP, the name that Django 6 gives it, and the permissions policy."""
+    """Set the content policy of SECURE_CSP, the name that Django 6 gives it, and the policies beside it."""
     policy = "; ".join(f"{name} {' '.join(values)}" for name, values in settings.SECURE_CSP.items())
 
     def finish(response: HttpResponse) -> HttpResponse:
         response.headers.setdefault("Content-Security-Policy", policy)
+        response.headers.setdefault("X-Frame-Options", settings.X_FRAME_OPTIONS)
         response.headers.setdefault("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=()")
         return response
 

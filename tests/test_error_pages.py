@@ -62,3 +62,11 @@ def test_what_is_not_for_you_says_so(rf, db):
 @pytest.mark.parametrize("path", ["/", "/cart/", "/cart/add/", "/checkout/", "/api/orders/", "/api/products/"])
 def test_no_method_is_a_fault(client, db, path, method):
     assert getattr(client, method)(path).status_code < 500
+
+
+@pytest.mark.parametrize("path", ["/", "/nowhere/", "/healthz", "/admin/login/", "/api/products/"])
+def test_every_answer_carries_the_policies(client, db, path):
+    response = client.get(path)
+    assert response["X-Frame-Options"] == "DENY"
+    assert response["X-Content-Type-Options"] == "nosniff"
+    assert response["Content-Security-Policy"].startswith("default-src 'none'; script-src 'self'; style-src 'self'")
