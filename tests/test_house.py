@@ -100,6 +100,21 @@ def test_make_has_the_commands_of_the_contract() -> None:
     assert {"run", "test", "test-long", "install", "bench"} <= targets
 
 
+def _documents() -> str:
+    return "\n".join(path.read_text() for path in [REPOSITORY / "README.md", *(REPOSITORY / "docs").rglob("*.md")])
+
+
+def test_the_documents_name_only_commands_that_exist() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"`make ([a-z-]+)", _documents())) <= targets
+    assert set(re.findall(r"manage\.py ([a-z_]+)", _documents())) <= set(get_commands())
+
+
+def test_the_documents_name_only_files_that_exist() -> None:
+    for path in re.findall(r"\]\((?!https?:|#|mailto:)([^)#\s]+)", (REPOSITORY / "README.md").read_text()):
+        assert (REPOSITORY / path).exists(), path
+
+
 def _compose() -> dict[str, object]:
     return dict(yaml.safe_load((REPOSITORY / "docker-compose.yml").read_text())["services"])
 
