@@ -70,7 +70,7 @@ def take_turn() -> Refusal | None:
 
 def refusal(order: Order, phone_number: str, asker: Asker) -> Refusal | None:
     """Return why this prompt must not be sent now, or None; exact for whoever has taken their turn."""
-    moments = [*free_at(order, phone_number), *_free_for(asker)]
+    moments = [*_unlimited_at(order, phone_number, _latest_pushes(phone_number)), *_free_for(asker)]
     wait = max((seconds_until(moment) for moment in moments), default=0)
     if not wait:
         return None
@@ -81,9 +81,13 @@ def refusal(order: Order, phone_number: str, asker: Asker) -> Refusal | None:
 def free_at(order: Order, phone_number: str) -> list[datetime]:
     """Return from when on this phone may be asked for this order: a moment for each rule that says something."""
     latest = _latest_pushes(phone_number)
-    moments = [push.expires_at for push in latest if push.status == Status.PENDING and push.order_id != order.pk]
-    if UnwantedPhone.objects.filter(phone_number=phone_number).exists():
-        moments.append(_never(phone_number))
+    busy = [push.expires_at for push in latest if push.status == Status.PENDING and push.order_id != order.pk]
+    return busy + _unlimited_at(order, phone_number, latest)
+
+
+def _unlimited_at(order: Order, phone_number: str, latest: list[Transaction]) -> list[datetime]:
+    """Return what the limits say, without the prompt that is open elsewhere: that has a refusal of its own."""
+    moments = [_never(phone_number)] if UnwantedPhone.objects.filter(phone_number=phone_number).exists() else []
     if settings.RATE_LIMITS:
         moments += _nth(order.transactions.exclude(_NEVER_SENT), PER_ORDER)
         moments += [
