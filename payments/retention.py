@@ -1,0 +1,93 @@
+"""What is forgotten in time: the bodies of callbacks, and whose phone it was. Receipts, amounts and history stay."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import secrets
+from datetime import timedelta
+
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.transaction import atomic
+from django.utils import timezone
+
+from logs import redact
+from payments.models import Callback, Discrepancy, Source, Status, Transaction
+from payments.transitions import amend
+
+BATCH = 500  # rows a statement: a callback that arrives meanwhile must not wait for all of them
+NOBODY = "2540"  # no mobile number begins like this, so a stand-in can never ring at somebody's
+
+
+def purge_callbacks(*, older_than: timedelta) -> int:
+    """Empty the stored bodies that were settled so long ago; digest, ids and outcome stay. Return how many."""
+    settled = Callback.objects.exclude(state=Callback.State.RECEIVED).exclude(body=b"")
+    old = settled.filter(received_at__lt=timezone.now() - older_than)
+    purged = 0
+    while keys := list(old.order_by("pk").values_list("pk", flat=True)[:BATCH]):
+        purged += Callback.objects.filter(pk__in=keys).update(body=b"")
+    return purged
+
+
+def anonymise_payments(*, older_than: timedelta) -> int:
+    """Put a stand-in where the phone number was, for payments that nothing has happened to for so long.
+
+    The key of the stand-ins is made for this call and forgotten with it, so nobody, not even the shop, can try out
+    numbers until one fits; within one call the same phone stays the same. What is open or waits for a person keeps
+    its number: the money may have to go back. Return how many payments were changed.
+    """
+    key = secrets.token_bytes(32)
+    finished, changed = _finished(older_than), 0
+    # Lists, not one long read: on SQLite a write after the read of a state that has passed is refused.
+    while batch := list(finished[:BATCH]):
+        for payment in batch:
+            with atomic():
+                changed += _anonymise(payment, key)
+        finished = finished.filter(pk__gt=batch[-1].pk)
+    return changed
+
+
+def _finished(older_than: timedelta) -> QuerySet[Transaction]:
+    heard_of = Callback.objects.filter(transaction_id=OuterRef("pk"), state=Callback.State.RECEIVED)
+    unresolved = Discrepancy.objects.filter(transaction=OuterRef("pk"), resolved_at=None)
+    old = Transaction.objects.filter(
+        ~Exists(heard_of), ~Exists(unresolved), updated_at__lt=timezone.now() - older_than, under_review=False
+    )
+    kept = Q(status=Status.PENDING) | Q(phone_number__startswith=NOBODY)
+    return old.exclude(kept).order_by("pk")
+
+
+def _anonymise(payment: Transaction, key: bytes) -> bool:
+    _forget_evidence(payment)
+    digits = int(_keyed(key, payment.phone_number), 16) % 10**8
+    # Daraja's id ends with the payer's number.
+    checkout_request_id = payment.checkout_request_id and f"anonymous-{_keyed(key, payment.checkout_request_id)}"
+    return amend(
+        payment.pk,
+        source=Source.STAFF,
+        note="The phone number was anonymised",
+        phone_number=f"{NOBODY}{digits:08d}",
+        checkout_request_id=checkout_request_id,
+        asked_from="",
+        asked_in="",
+    )
+
+
+def _keyed(key: bytes, text: str) -> str:
+    return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
+
+
+def _forget_evidence(payment: Transaction) -> None:
+    """Take the number out of what was kept as evidence; that it came, and what became of it, stays."""
+    _callbacks_about(payment).update(body=b"", checkout_request_id="")
+    for finding in payment.discrepancies.all():
+        evidence = json.loads(redact(json.dumps(finding.evidence)))
+        Discrepancy.objects.filter(pk=finding.pk).update(evidence=evidence)
+
+
+def _callbacks_about(payment: Transaction) -> QuerySet[Callback]:
+    about = Q(transaction_id=payment.pk)
+    if payment.checkout_request_id:
+        about |= Q(checkout_request_id=payment.checkout_request_id, environment=payment.environment)
+    return Callback.objects.filter(about)
