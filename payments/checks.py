@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -54,11 +56,28 @@ def check_waiting_times(app_configs: Sequence[AppConfig] | None, **kwargs: Any) 
 def check_redis_timeout(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     """Refuse a socket timeout that ends the layer's own blocking read: idle pages would lose their socket."""
     hosts = settings.CHANNEL_LAYERS["default"].get("CONFIG", {}).get("hosts", [])
-    short = [
-        host for host in hosts if isinstance(host, dict) and (host.get("socket_timeout") or 99) <= LAYER_BLOCKING_READ
-    ]
+    short = [host for host in hosts if _socket_timeout(host) <= LAYER_BLOCKING_READ]
     message = "CHANNEL_LAYERS: socket_timeout must be above 5 s, or idle sockets are closed every few seconds."
     return [Error(message, id="papo.E002") for _host in short]
+
+
+def _socket_timeout(host: object) -> float:
+    """Return the seconds that redis-py waits on a host's socket: 5 where nothing is said, for ever where it is None."""
+    told = host.get("socket_timeout", LAYER_BLOCKING_READ) if isinstance(host, dict) else LAYER_BLOCKING_READ
+    return math.inf if told is None else float(told)
+
+
+@register()
+def check_workers(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """Warn of several processes that cannot hear each other: a page may then learn of a change a second late."""
+    workers = os.environ.get("WEB_CONCURRENCY", "")  # as uvicorn and gunicorn read it
+    in_memory = settings.CHANNEL_LAYERS["default"]["BACKEND"].endswith("InMemoryChannelLayer")
+    if not (in_memory and workers.isdecimal() and int(workers) > 1):
+        return []
+    sentence = (
+        f"WEB_CONCURRENCY is {workers} without REDIS_URL: a change reaches other workers' pages a second late."
+    )
+    return [checks.Warning(sentence, id="papo.W002")]
 
 
 @register()

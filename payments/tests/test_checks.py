@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.core.checks import registry as all_checks
 from django.core.exceptions import ImproperlyConfigured
 
 from payments import checks
@@ -34,11 +35,43 @@ def test_expiry_must_leave_time_to_ask(settings: Any, expire: int, found: list[s
     assert _ids(checks.check_waiting_times(None)) == found
 
 
-@pytest.mark.parametrize(("timeout", "found"), [(5, ["papo.E002"]), (15, [])])
-def test_a_redis_timeout_that_kills_idle_sockets_is_refused(settings: Any, timeout: int, found: list[str]) -> None:
-    hosts = [{"address": "redis://127.0.0.1", "socket_timeout": timeout}]
+@pytest.mark.parametrize(
+    ("host", "found"),
+    [
+        ({"socket_timeout": 5}, ["papo.E002"]),
+        ({"socket_timeout": 15}, []),
+        ({"socket_timeout": None}, []),
+        ({}, ["papo.E002"]),  # redis-py's own default
+        ("redis://127.0.0.1:6379/0", ["papo.E002"]),
+    ],
+)
+def test_a_redis_timeout_that_kills_idle_sockets_is_refused(settings: Any, host: Any, found: list[str]) -> None:
+    hosts = [{"address": "redis://127.0.0.1", **host} if isinstance(host, dict) else host]
     settings.CHANNEL_LAYERS = {"default": {"CONFIG": {"hosts": hosts}}}
     assert _ids(checks.check_redis_timeout(None)) == found
+
+
+REDIS, MEMORY = "channels_redis.pubsub.RedisPubSubChannelLayer", "channels.layers.InMemoryChannelLayer"
+
+
+@pytest.mark.parametrize(
+    ("workers", "layer", "found"),
+    [("4", MEMORY, ["papo.W002"]), ("1", MEMORY, []), ("", MEMORY, []), ("many", MEMORY, []), ("4", REDIS, [])],
+)
+def test_several_workers_that_cannot_hear_each_other_are_told(
+    settings: Any, monkeypatch: pytest.MonkeyPatch, workers: str, layer: str, found: list[str]
+) -> None:
+    monkeypatch.setenv("WEB_CONCURRENCY", workers)
+    settings.CHANNEL_LAYERS = {"default": {"BACKEND": layer}}
+    assert _ids(checks.check_workers(None)) == found
+
+
+def test_every_check_is_asked_by_django(settings: Any) -> None:
+    """Tested by calling them, they would pass unregistered too."""
+    known = {check.__name__ for check in all_checks.registry.get_checks(include_deployment_checks=True)}
+    ours = {name for name in vars(checks) if name.startswith("check_")}
+    assert len(ours) == 7
+    assert ours <= known
 
 
 def test_routes_that_move_real_money_on_a_get_are_refused(settings: Any) -> None:
