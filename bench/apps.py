@@ -40,6 +40,7 @@ class App:
 
     name: str
     port: int
+    process_id: int
     payments: Iterator[Payment]
     greets: bool = False
 
@@ -59,16 +60,16 @@ def floor_app(directory: Path, *, payments: int, **urls: str) -> Iterator[App]:
     module = "bench.floor.server:application" if urls else "bench.floor.embedded:application"
     environment = {**os.environ, **(urls or {"SQLITE_FILE": str(directory / "floor.sqlite3")})}
     written = written_by("bench.floor.fill", payments, environment)
-    with _uvicorn(module, directory / "floor.log", environment) as port:
-        yield App("floor", port, written)
+    with _uvicorn(module, directory / "floor.log", environment) as (port, process_id):
+        yield App("floor", port, process_id, written)
 
 
 @contextmanager
 def naive_app(directory: Path, *, payments: int, **urls: str) -> Iterator[App]:
     environment = {**os.environ, **urls}
     written = written_by("bench.naive.fill", payments, environment)
-    with _uvicorn("bench.naive.asgi:application", directory / "naive.log", environment) as port:
-        yield App("naive", port, written)
+    with _uvicorn("bench.naive.asgi:application", directory / "naive.log", environment) as (port, process_id):
+        yield App("naive", port, process_id, written)
 
 
 @contextmanager
@@ -82,20 +83,21 @@ def papo_app(directory: Path, *, payments: int, **urls: str) -> Iterator[App]:
                 server.start(wait=False)
             server.wait_until_ready()
             written = written_by("bench.papo.fill", payments, {**os.environ, **server.settings})
-            yield App("Papo", server.port, written, greets=True)
+            assert server.process is not None
+            yield App("Papo", server.port, server.process.pid, written, greets=True)
         finally:
             server.stop()
 
 
 @contextmanager
-def _uvicorn(application: str, log: Path, environment: dict[str, str]) -> Iterator[int]:
+def _uvicorn(application: str, log: Path, environment: dict[str, str]) -> Iterator[tuple[int, int]]:
     port = free_port()
     command = [sys.executable, "-m", "uvicorn", application, "--port", str(port), *UVICORN.split()]
     with open(log, "wb") as output, pinned_to(SERVER_CORE):
         process = subprocess.Popen(command, cwd=REPOSITORY, env=environment, stdout=output, stderr=output)
     try:
         _wait_for(port, process, log)
-        yield port
+        yield port, process.pid
     finally:
         process.terminate()
         process.wait(timeout=20)

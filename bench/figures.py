@@ -63,6 +63,10 @@ def answers_at(share: float) -> Callable[[Sample], float]:
     return lambda sample: percentile(sample.answers, share)
 
 
+def cpu_per_callback(sample: Sample) -> float:
+    return sample.cpu / len(sample.frames)
+
+
 def in_milliseconds(samples: Sequence[Sample], measure: Callable[[Sample], float]) -> float:
     """Return the median over the repetitions."""
     return 1000 * median(map(measure, samples))

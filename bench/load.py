@@ -11,6 +11,8 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 
+from bench.apps import App
+from bench.machine import cpu_seconds
 from bench.payments import Payment
 from bench.wire import Caller, Page
 
@@ -27,38 +29,44 @@ class Sample:
 
     frames: list[float] = field(default_factory=list)  # until the page was told; infinite for a page that never was
     answers: list[float] = field(default_factory=list)  # until the callback was answered
+    cpu: float = 0.0  # of the server, while the callbacks came
 
     @property
     def lost(self) -> int:
         return sum(map(math.isinf, self.frames))
 
 
-async def run_load(port: int, payments: Sequence[Payment], *, greets: bool, rate: float, seed: int) -> Sample:
-    """Open a page for every payment, then complete each of them once, `rate` a second in a Poisson process."""
-    async with _open_pages(port, payments, greets=greets) as pages:
+async def run_load(app: App, pages: int, *, rate: float, seed: int) -> Sample:
+    """Open pages of as many payments, then complete each of them once, `rate` a second in a Poisson process."""
+    payments = app.take(pages)
+    async with _open_pages(app, payments) as opened:
         await asyncio.sleep(SETTLING)
+        before = cpu_seconds(app.process_id)
         with _without_collector():
-            return await _complete(port, payments, pages, rate=rate, seed=seed)
+            sample = await _complete(app.port, payments, opened, rate=rate, seed=seed)
+        sample.cpu = cpu_seconds(app.process_id) - before
+        return sample
 
 
-async def count_lost_pages(
-    port: int, payments: Sequence[Payment], *, greets: bool, rate: float, idle_seconds: float
-) -> int:
+async def count_lost_pages(app: App, pages: int, *, rate: float, idle_seconds: float) -> int:
     """Leave pages open for a while, complete their payments and return how many pages never heard of it."""
-    async with _open_pages(port, payments, greets=greets) as pages:
+    payments = app.take(pages)
+    async with _open_pages(app, payments) as opened:
         await asyncio.sleep(idle_seconds)
-        alive = [pair for pair in zip(payments, pages, strict=True) if not pair[1].is_lost]
-        if alive:
-            sample = await _complete(port, *zip(*alive, strict=True), rate=rate, seed=0)
-            return len(pages) - len(alive) + sample.lost
-        return len(pages)
+        alive = [(payment, page) for payment, page in zip(payments, opened, strict=True) if not page.is_lost]
+        sample = await _complete(app.port, *_unzipped(alive), rate=rate, seed=0)
+        return len(opened) - len(alive) + sample.lost
+
+
+def _unzipped(pairs: list[tuple[Payment, Page]]) -> tuple[list[Payment], list[Page]]:
+    return [payment for payment, _ in pairs], [page for _, page in pairs]
 
 
 @asynccontextmanager
-async def _open_pages(port: int, payments: Sequence[Payment], *, greets: bool) -> AsyncIterator[list[Page]]:
+async def _open_pages(app: App, payments: Sequence[Payment]) -> AsyncIterator[list[Page]]:
     turn = asyncio.Semaphore(OPENED_AT_ONCE)
     async with asyncio.timeout(OPEN_WITHIN):
-        pages = await asyncio.gather(*(_open_page(port, payment, greets, turn) for payment in payments))
+        pages = await asyncio.gather(*(_open_page(app, payment, turn) for payment in payments))
     try:
         yield pages
     finally:
@@ -67,12 +75,12 @@ async def _open_pages(port: int, payments: Sequence[Payment], *, greets: bool) -
         await asyncio.sleep(SETTLING)
 
 
-async def _open_page(port: int, payment: Payment, greets: bool, turn: asyncio.Semaphore) -> Page:
-    url = f"ws://127.0.0.1:{port}{payment.socket_path}"
+async def _open_page(app: App, payment: Payment, turn: asyncio.Semaphore) -> Page:
+    url = f"ws://127.0.0.1:{app.port}{payment.socket_path}"
     async with turn:
-        _, page = await asyncio.get_running_loop().create_connection(lambda: Page(url), "127.0.0.1", port)
+        _, page = await asyncio.get_running_loop().create_connection(lambda: Page(url), "127.0.0.1", app.port)
         await page.opened
-        if greets:
+        if app.greets:
             await page.greeted
     return page
 

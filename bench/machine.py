@@ -11,6 +11,7 @@ from pathlib import Path
 
 TICK = 1 / os.sysconf("SC_CLK_TCK")  # seconds
 IDLE, IOWAIT = 3, 4  # columns of /proc/stat
+OWN, WITH_ENDED_CHILDREN = slice(11, 13), slice(11, 15)  # columns of /proc/<id>/stat, after the name
 
 
 def _cores() -> tuple[set[int], set[int]]:
@@ -33,6 +34,15 @@ def pinned_to(cores: set[int]) -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
+def cpu_seconds(process_id: int) -> float:
+    """Return the CPU time that a process has used, all threads together."""
+    return _seconds_in(Path(f"/proc/{process_id}/stat").read_text(), OWN)
+
+
+def _seconds_in(stat: str, columns: slice) -> float:
+    return sum(map(int, stat.rpartition(")")[2].split()[columns])) * TICK
+
+
 class Strangers:
     """Measures how many cores other programs kept busy since it was made: what a quiet machine has is 0."""
 
@@ -40,7 +50,7 @@ class Strangers:
         self._began, self._busy, self._ours = time.monotonic(), _busy_seconds(), _our_seconds()
 
     def cores(self) -> float:
-        busy, ours = _busy_seconds() - self._busy, sum(_grown(self._ours, _our_seconds()))
+        busy, ours = _busy_seconds() - self._busy, _our_seconds() - self._ours
         return max(0.0, busy - ours) / (time.monotonic() - self._began)
 
 
@@ -49,27 +59,26 @@ def _busy_seconds() -> float:
     return (sum(columns) - columns[IDLE] - columns[IOWAIT]) * TICK
 
 
-def _our_seconds() -> dict[int, float]:
-    """Return the CPU seconds of this process and of all below it, by process id."""
+def _our_seconds() -> float:
+    """Return the CPU seconds of this process and of all below it; what has ended is counted by its parent."""
     parents, seconds = {}, {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
-            fields = path.read_text().rpartition(")")[2].split()
+            stat = path.read_text()
         except OSError:
             continue  # it has just ended
         number = int(path.parent.name)
-        parents[number], seconds[number] = int(fields[1]), (int(fields[11]) + int(fields[12])) * TICK
-    return {number: seconds[number] for number in seconds if _is_below(number, os.getpid(), parents)}
+        parents[number], seconds[number] = (
+            int(stat.rpartition(")")[2].split()[1]),
+            _seconds_in(stat, WITH_ENDED_CHILDREN),
+        )
+    return sum(seconds[number] for number in seconds if _is_below(number, os.getpid(), parents))
 
 
 def _is_below(number: int, ancestor: int, parents: dict[int, int]) -> bool:
     while number and number != ancestor:
         number = parents.get(number, 0)
     return number == ancestor
-
-
-def _grown(before: dict[int, float], after: dict[int, float]) -> Iterator[float]:
-    return (seconds - before.get(number, 0.0) for number, seconds in after.items())
 
 
 def description() -> str:

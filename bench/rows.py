@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.apps import App, all_three, floor_app, naive_app, own_database, papo_app
-from bench.figures import Line, Target, answers_at, frames_at, in_milliseconds
+from bench.figures import Line, Target, answers_at, cpu_per_callback, frames_at, in_milliseconds
 from bench.load import Sample, count_lost_pages, run_load
 from bench.machine import LOAD_CORE, pinned_to
 
@@ -42,17 +42,7 @@ def callback_to_frame(plan: Plan, directory: Path, services: dict[str, str]) -> 
     needed = _needed(plan, plan.pages)
     with all_three(directory, services, payments=needed) as apps:
         samples = _interleaved(apps, plan, plan.pages)
-    floor, naive, papo = (samples[app.name] for app in apps)
-    what = f"callback → frame, {{}} at {plan.rate:g}/s, {plan.pages} sockets"
-    lines = [
-        (what.format("p50"), frames_at(0.5), Target(must=2.0, goal=1.25), _lost_by(samples)),
-        (what.format("p99"), frames_at(0.99), None, ""),
-        ("callback → its answer 200, p50, same run", answers_at(0.5), None, ""),
-    ]
-    return [
-        Line(1, figure, "ms", *(in_milliseconds(each, measure) for each in (papo, floor, naive)), target, note)
-        for figure, measure, target, note in lines
-    ]
+    return _lines(1, "callback → frame", samples, plan, plan.pages, Target(must=2.0, goal=1.25))
 
 
 def idle_sockets(plan: Plan, directory: Path, services: dict[str, str]) -> list[Line]:
@@ -70,13 +60,8 @@ def idle_sockets(plan: Plan, directory: Path, services: dict[str, str]) -> list[
 
 
 async def _lost(apps: Sequence[App], plan: Plan) -> list[int]:
-    waits = (
-        count_lost_pages(
-            app.port, app.take(plan.idle_pages), greets=app.greets, rate=plan.rate, idle_seconds=plan.idle_seconds
-        )
-        for app in apps
-    )
-    return await asyncio.gather(*waits)
+    waiting = [count_lost_pages(app, plan.idle_pages, rate=plan.rate, idle_seconds=plan.idle_seconds) for app in apps]
+    return await asyncio.gather(*waiting)
 
 
 def embedded(plan: Plan, directory: Path, services: dict[str, str]) -> list[Line]:
@@ -84,18 +69,29 @@ def embedded(plan: Plan, directory: Path, services: dict[str, str]) -> list[Line
     needed = _needed(plan, plan.embedded_pages)
     with floor_app(directory, payments=needed) as floor, papo_app(directory, payments=needed) as papo:
         samples = _interleaved([floor, papo], plan, plan.embedded_pages)
-    what = f"embedded: callback → frame, {{}} at {plan.rate:g}/s, {plan.embedded_pages} sockets"
-    targets = {0.5: Target(must=4.0, goal=2.0), 0.99: None}
+    return _lines(12, "embedded: callback → frame", samples, plan, plan.embedded_pages, Target(must=4.0, goal=2.0))
+
+
+def _lines(
+    row: int, figure: str, samples: dict[str, list[Sample]], plan: Plan, pages: int, target: Target
+) -> list[Line]:
+    """Return the line that has the target, and beneath it what explains it."""
+    lines: list[tuple[str, Callable[[Sample], float], Target | None]] = [
+        (f"{figure}, p50 at {plan.rate:g}/s, {pages} sockets", frames_at(0.5), target),
+        ("  the same, p99", frames_at(0.99), None),
+        ("  callback → its answer 200, p50", answers_at(0.5), None),
+        ("  CPU of the server, per callback", cpu_per_callback, None),
+    ]
     return [
         Line(
-            12,
-            what.format(f"p{share * 100:g}"),
+            row,
+            figure,
             "ms",
-            *(in_milliseconds(samples[app.name], frames_at(share)) for app in (papo, floor)),
+            **{name.lower(): in_milliseconds(each, measure) for name, each in samples.items()},
             target=target,
             note=_lost_by(samples) if target else "",
         )
-        for share, target in targets.items()
+        for figure, measure, target in lines
     ]
 
 
@@ -118,7 +114,7 @@ def _interleaved(apps: Sequence[App], plan: Plan, pages: int) -> dict[str, list[
 
 
 def _measure(app: App, plan: Plan, pages: int, *, seed: int) -> Sample:
-    sample = asyncio.run(run_load(app.port, app.take(pages), greets=app.greets, rate=plan.rate, seed=seed))
+    sample = asyncio.run(run_load(app, pages, rate=plan.rate, seed=seed))
     if sample.lost and app.name == "floor":
         raise NotMeasured(f"The floor itself lost {sample.lost} of {pages} pushes: this machine is too busy.")
     return sample
