@@ -1,0 +1,83 @@
+"""The benchmark measures what it says. What it measures is no test: a busy machine would fail it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bench import load
+from bench.apps import App, floor_app
+from bench.figures import Line, Target, percentile
+from bench.report import table, write_json
+from bench.wire import Refused
+from tests.server import REPOSITORY
+
+ENOUGH = 300  # seconds for a quick run on a machine that has other things to do
+
+
+@pytest.fixture
+def floor(tmp_path: Path) -> Iterator[App]:
+    with floor_app(tmp_path, payments=5) as app:
+        yield app
+
+
+def test_a_quick_run_prints_every_row(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "bench", "--quick", "--json", str(tmp_path / "figures.json")]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=ENOUGH, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = json.loads((tmp_path / "figures.json").read_text())["lines"]
+    assert {line["row"] for line in lines if line["verdict"]} == {1, 11, 12}
+    assert all(line["floor"] > 0 for line in lines if line["row"] != 11)
+    for line in lines:
+        assert f"| {line['row']:<3} | {line['figure']}" in done.stdout
+
+
+def test_every_callback_is_timed_from_its_sending_to_its_frame(floor: App) -> None:
+    sample = asyncio.run(load.run_load(floor, 5, rate=100, seed=1))
+    assert (len(sample.frames), len(sample.answers), sample.lost) == (5, 5, 0)
+    assert all(0 < seconds < load.PATIENCE for seconds in sample.frames)
+
+
+def test_a_page_that_never_hears_counts_as_lost(floor: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(load, "PATIENCE", 0.5)
+    told, *others = floor.take(5)
+    floor.payments = iter([told, *(replace(payment, callback_path=told.callback_path) for payment in others)])
+    assert asyncio.run(load.count_lost_pages(floor, 5, rate=100, idle_seconds=0)) == len(others)
+
+
+def test_a_callback_that_is_refused_ends_the_measurement(floor: App) -> None:
+    floor.payments = iter([replace(payment, body={}) for payment in floor.take(5)])
+    with pytest.raises(Refused):
+        asyncio.run(load.run_load(floor, 5, rate=100, seed=1))
+
+
+@pytest.mark.parametrize(("share", "expected"), [(0.5, 50), (0.99, 99), (1, 100)])
+def test_percentiles_are_values_that_occurred(share: float, expected: int) -> None:
+    assert percentile(range(100, 0, -1), share) == expected
+
+
+@pytest.mark.parametrize(("papo", "verdict"), [(2.5, "goal reached"), (4.0, "ok"), (4.1, "missed")])
+def test_a_figure_is_judged_by_its_ratio_to_the_floor(papo: float, verdict: str) -> None:
+    assert Line(1, "figure", "ms", papo, floor=2.0, target=Target(must=2.0, goal=1.25)).verdict == verdict
+
+
+def test_a_figure_without_a_floor_is_judged_by_itself() -> None:
+    assert [Line(11, "lost", "sockets", lost, target=Target(0, 0)).verdict for lost in (0, 1)] == [
+        "goal reached",
+        "missed",
+    ]
+
+
+def test_a_push_that_never_came_is_said_so(tmp_path: Path) -> None:
+    line = Line(1, "figure", "ms", math.inf, floor=2.0, target=Target(must=2.0, goal=1.25))
+    write_json(tmp_path / "figures.json", {}, [(line, 0.0)])
+    assert "| never" in table([(line, 0.0)])
+    assert json.loads((tmp_path / "figures.json").read_text())["lines"][0]["papo"] is None
