@@ -8,7 +8,9 @@ from datetime import datetime
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.contrib import admin, messages
+from django.contrib.auth.models import AbstractBaseUser
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -22,7 +24,7 @@ from django.utils.translation import gettext_lazy as _
 from logs import redact
 from payments.models import Callback, Discrepancy, PromptGate, Transaction, TransactionEvent, UnwantedPhone
 from payments.phone_numbers import LONGEST_TYPED, InvalidPhoneNumber, mask_local, normalise_phone_number
-from payments.review import complete_by_decision, resolve
+from payments.review import decide, resolve
 
 M_PESA_FIELDS = (
     "environment",
@@ -38,7 +40,13 @@ SHOWN_OF_BODY = 2_000  # characters
 
 
 class ReadOnly(admin.ModelAdmin):
-    """Listed, searched and read; never added to, changed or deleted."""
+    """Listed, searched and read; never added to, changed or deleted.
+
+    Found, besides by `search_fields`, by whatever names a payment or its order; `payment` is the way to it.
+    """
+
+    payment = "transaction__"
+    search_help_text = _("Order, receipt, phone in any form, M-PESA's ids, or our id")
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -49,9 +57,17 @@ class ReadOnly(admin.ModelAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        found, may_have_duplicates = super().get_search_results(request, queryset, search_term)
+        term = search_term.strip()
+        return (found | queryset.filter(_named(term, self.payment)) if term else found), may_have_duplicates
+
 
 @admin.register(Transaction)
 class TransactionAdmin(ReadOnly):
+    payment = ""
     list_display = (
         "created_at",
         "order",
@@ -66,7 +82,6 @@ class TransactionAdmin(ReadOnly):
     list_filter = ("status", "reason", "under_review", "late", "surplus", "environment", "created_at")
     list_select_related = ("order",)
     search_fields = ("mpesa_receipt_number", "checkout_request_id", "merchant_request_id", "account_reference")
-    search_help_text = _("Order, receipt, phone in any form, M-PESA's ids, or our id")
     date_hierarchy = "created_at"
     readonly_fields = ("phone", "created_at", "updated_at", "timeline", "evidence")
     fieldsets = (
@@ -77,7 +92,7 @@ class TransactionAdmin(ReadOnly):
         (_("When"), {"fields": ("prompted_at", "expires_at", "completed_at", "failed_at", "updated_at")}),
         (_("Asking M-PESA"), {"fields": ("check_after", "checks", "queried_code", "queried_at", "hinted_at")}),
     )
-    actions = ("complete_after_review",)
+    actions = ("complete_after_review", "leave_unpaid_after_review")
 
     @admin.display(description=_("Phone"))
     def phone(self, payment: Transaction) -> str:
@@ -115,36 +130,53 @@ class TransactionAdmin(ReadOnly):
             (_("Discrepancy"), _("Kind"), _("Evidence"), _("Resolution")), found
         )
 
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Transaction], search_term: str
-    ) -> tuple[QuerySet[Transaction], bool]:
-        found, may_have_duplicates = super().get_search_results(request, queryset, search_term)
-        return found | queryset.filter(_named(search_term.strip())), may_have_duplicates
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        may = {"may_decide": self.has_decide_permission(request)}
+        return super().change_view(request, object_id, form_url, {**(extra_context or {}), **may})
 
-    def has_complete_permission(self, request: HttpRequest) -> bool:
+    def has_decide_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("payments.resolve_discrepancy")
 
-    @admin.action(description=_("Complete after review …"), permissions=["complete"])
+    @admin.action(description=_("Complete after review …"), permissions=["decide"])
     def complete_after_review(self, request: HttpRequest, queryset: QuerySet[Transaction]) -> HttpResponse | None:
+        return self._decide(request, queryset, "complete_after_review", _("Complete these payments"))
+
+    @admin.action(description=_("Leave unpaid after review …"), permissions=["decide"])
+    def leave_unpaid_after_review(self, request: HttpRequest, queryset: QuerySet[Transaction]) -> HttpResponse | None:
+        return self._decide(request, queryset, "leave_unpaid_after_review", _("Leave these payments unpaid"))
+
+    def _decide(
+        self, request: HttpRequest, queryset: QuerySet[Transaction], action: str, title: Any
+    ) -> HttpResponse | None:
         why = _reason_given(request)
         if not why:
-            return _ask_reason(self, request, queryset, "complete_after_review", _("Complete these payments"))
-        done = sum(complete_by_decision(payment, by=request.user, why=why) for payment in queryset)  # type: ignore[arg-type]
-        for payment in queryset:
-            self.log_change(request, payment, f"Completed after review: {why}")
-        messages.success(request, _("%(done)d payments were completed.") % {"done": done})
+            return _ask_reason(self, request, queryset, action, title)
+        paid, by = action == "complete_after_review", _user(request)
+        done = sum(decide(payment.pk, paid=paid, by=by, why=why) for payment in list(queryset))
+        messages.success(request, _("%(done)d payments were decided.") % {"done": done})
         return None
 
 
-def _named(term: str) -> Q:
-    """Return what a search term may name besides M-PESA's ids: our ids, an order's number, a phone as typed."""
+def _named(term: str, payment: str) -> Q:
+    """Return what a search term may name: our ids, an order's number, M-PESA's ids, a phone as typed."""
     compact = term.replace("-", "").replace(" ", "").upper()
-    named = Q(order__account_number=compact)
+    named = {"order__account_number": compact, "mpesa_receipt_number": compact, "checkout_request_id": term}
     with contextlib.suppress(InvalidPhoneNumber):
-        named |= Q(phone_number=normalise_phone_number(term))
+        named["phone_number"] = normalise_phone_number(term)
     with contextlib.suppress(ValueError):
-        named |= Q(pk=uuid.UUID(term)) | Q(order=uuid.UUID(term))
-    return named
+        named |= {"id": str(uuid.UUID(term)), "order": str(uuid.UUID(term))}
+    any_of_them = Q()
+    for field, value in named.items():
+        any_of_them |= Q(**{f"{payment}{field}": value})
+    return any_of_them
+
+
+def _user(request: HttpRequest) -> AbstractBaseUser:
+    if not isinstance(request.user, AbstractBaseUser):
+        raise PermissionDenied
+    return request.user
 
 
 def _when(moment: datetime) -> str:
@@ -183,7 +215,7 @@ class TransactionEventAdmin(ReadOnly):
     list_display = ("created_at", "transaction", "source", "old_status", "new_status", "reason", "note", "result_code")
     list_filter = ("source", "new_status", "reason", "created_at")
     list_select_related = ("transaction",)
-    search_fields = ("transaction__mpesa_receipt_number", "transaction__checkout_request_id", "note")
+    search_fields = ("note",)
 
 
 @admin.register(Callback)
@@ -193,6 +225,14 @@ class CallbackAdmin(ReadOnly):
     search_fields = ("checkout_request_id", "digest")
     exclude = ("body", "dedup_key")
     readonly_fields = ("shown_body",)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Callback], search_term: str
+    ) -> tuple[QuerySet[Callback], bool]:
+        found, may_have_duplicates = admin.ModelAdmin.get_search_results(self, request, queryset, search_term)
+        term = search_term.strip()
+        about = Transaction.objects.filter(_named(term, "")).values("pk")
+        return (found | queryset.filter(transaction_id__in=about) if term else found), may_have_duplicates
 
     @admin.display(description=_("Body"))
     def shown_body(self, callback: Callback) -> SafeString:
@@ -225,7 +265,7 @@ class DiscrepancyAdmin(ReadOnly):
     )
     list_filter = (StillOpen, "kind", "blocking", "opened_at")
     list_select_related = ("transaction", "resolved_by")
-    search_fields = ("transaction__mpesa_receipt_number", "transaction__order__account_number")
+    search_fields = ("resolution",)
     actions = ("resolve_with_reason",)
 
     def has_resolve_permission(self, request: HttpRequest) -> bool:
@@ -236,18 +276,43 @@ class DiscrepancyAdmin(ReadOnly):
         why = _reason_given(request)
         if not why:
             return _ask_reason(self, request, queryset, "resolve_with_reason", _("Resolve these discrepancies"))
-        done = sum(resolve(discrepancy, by=request.user, why=why) for discrepancy in queryset)  # type: ignore[arg-type]
-        for discrepancy in queryset:
-            self.log_change(request, discrepancy, f"Resolved: {why}")
+        found = list(queryset)
+        done = sum(resolve(discrepancy, by=_user(request), why=why) for discrepancy in found)
         messages.success(request, _("%(done)d discrepancies were resolved.") % {"done": done})
+        if done < len(found):
+            blocking = _("What blocks a payment is resolved by deciding about the payment, and once is enough.")
+            messages.warning(request, blocking)
         return None
+
+
+class PromptGateForm(forms.ModelForm):
+    class Meta:
+        model = PromptGate
+        fields = ("paused", "why")
+
+    def clean(self) -> dict[str, Any]:
+        given = super().clean() or {}
+        if given.get("paused") and not str(given.get("why", "")).strip():
+            self.add_error("why", _("Say why: others will wonder."))
+        return given
 
 
 @admin.register(PromptGate)
 class PromptGateAdmin(admin.ModelAdmin):
     """The switch that stops every prompt, for when something is wrong."""
 
+    form = PromptGateForm
     list_display = ("environment", "paused", "why", "changed_at")
+    readonly_fields = ("environment", "changed_at")
+    fields = ("environment", "paused", "why", "changed_at")
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        # The row is made by the first prompt; staff must be able to switch before that too.
+        PromptGate.objects.get_or_create(environment=settings.MPESA_ENVIRONMENT)
+        return super().changelist_view(request, extra_context)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
@@ -272,3 +337,13 @@ class UnwantedPhoneForm(forms.ModelForm):
 class UnwantedPhoneAdmin(admin.ModelAdmin):
     form = UnwantedPhoneForm
     list_display = ("__str__", "why", "created_at")
+    search_fields = ("why",)
+    search_help_text = _("The phone in any form, or the reason")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[UnwantedPhone], search_term: str
+    ) -> tuple[QuerySet[UnwantedPhone], bool]:
+        found, may_have_duplicates = super().get_search_results(request, queryset, search_term)
+        with contextlib.suppress(InvalidPhoneNumber):
+            found |= queryset.filter(phone_number=normalise_phone_number(search_term))
+        return found, may_have_duplicates

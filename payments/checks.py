@@ -74,9 +74,7 @@ def check_workers(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> lis
     in_memory = settings.CHANNEL_LAYERS["default"]["BACKEND"].endswith("InMemoryChannelLayer")
     if not (in_memory and workers.isdecimal() and int(workers) > 1):
         return []
-    sentence = (
-        f"WEB_CONCURRENCY is {workers} without REDIS_URL: a change reaches other workers' pages a second late."
-    )
+    sentence = f"WEB_CONCURRENCY is {workers} without REDIS_URL: a change reaches other workers' pages a second late."
     return [checks.Warning(sentence, id="papo.W002")]
 
 

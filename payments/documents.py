@@ -21,7 +21,7 @@ from django.utils.translation import gettext as _
 from payments import limits
 from payments.models import Reason, Status, Transaction
 from payments.phone_numbers import mask, mask_local
-from payments.reasons import NO_MONEY_TAKEN, WAIT_A_LITTLE, WORDS, next_prompt_at, proves_no_money
+from payments.reasons import FOUND_UNPAID, NO_MONEY_TAKEN, WAIT_A_LITTLE, WORDS, next_prompt_at, proves_no_money
 from shop.models import Order
 
 STK_PROMPT_LIFETIME = timedelta(seconds=60)  # how long a handset shows the prompt
@@ -187,7 +187,8 @@ def _words(facts: Facts) -> list[str]:
 
 
 def _words_when_failed(facts: Facts) -> list[str]:
-    words = WORDS[facts["reason"]]
+    # Under review no longer, and still with that reason: a supervisor has decided that it is not paid.
+    words = FOUND_UNPAID if facts["reason"] == Reason.UNDER_REVIEW else WORDS[facts["reason"]]
     proof = [str(NO_MONEY_TAKEN)] if proves_no_money(facts["reason"], facts["failed_by"]) else []
     if not facts["often_until"] or not _seconds_until(facts["often_until"]):
         return [str(words.heading), *proof, str(words.advice)]

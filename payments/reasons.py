@@ -76,6 +76,12 @@ WORDS: dict[str, Words] = {
     ),
 }
 
+FOUND_UNPAID = Words(
+    _("The shop has checked this payment"),
+    _("It was not completed. You can pay again. If your money is missing, contact the shop first."),
+    proves_no_money=False,
+)
+
 
 def proves_no_money(reason: str, failed_by: str) -> bool:
     """Return whether it is proven that no money moved: what a query named once, until time ran out, is no proof."""

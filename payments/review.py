@@ -2,37 +2,75 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
+from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth.models import AbstractBaseUser
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.db.transaction import atomic
 from django.utils import timezone
 
-from payments.models import Discrepancy, Source, Status, Transaction
-from payments.transitions import record, transition
+from payments.models import Discrepancy, Reason, Source, Status, Transaction
+from payments.transitions import end_review, record, transition
+from shop.models import Order
+
+_UNDECIDED = Q(under_review=True)
+_FOUND_UNPAID = Q(status=Status.FAILED, reason=Reason.UNDER_REVIEW)
 
 
-def complete_by_decision(payment: Transaction, *, by: AbstractBaseUser, why: str) -> bool:
-    """Complete a payment under review because a person has found its money; False when it no longer needs that.
+def decide(transaction_id: UUID, *, paid: bool, by: AbstractBaseUser, why: str) -> bool:
+    """Complete a payment under review because a person has found its money, or leave it unpaid because there is none.
 
-    Resolves its discrepancies with whom and why. The order is settled as by any other success.
+    `paid` settles the order as any other success does, and what that brings to light (paid late, twice, or after a
+    cancel) stays open; it may also correct an earlier decision. Not `paid`: FAILED, and the order can be paid anew.
+    Resolves what blocked the payment, with whom and why. Returns False when there was nothing to decide.
     """
     with atomic():
-        if not Transaction.objects.filter(pk=payment.pk, under_review=True).exists():
+        payment = _locked(transaction_id, _UNDECIDED | _FOUND_UNPAID if paid else _UNDECIDED)
+        if payment is None:
             return False
-        done = transition(payment.pk, Status.COMPLETED, source=Source.STAFF, note=f"{by}: {why}")
-        _resolve(payment.discrepancies.filter(resolved_at=None), by=by, why=why)
-    return done
+        blocking = list(payment.discrepancies.filter(resolved_at=None, blocking=True).values_list("pk", flat=True))
+        note = f"{by}: {why}"
+        if not (_complete(payment, note) if paid else _leave_unpaid(payment, note)):
+            return False
+        _resolve(Discrepancy.objects.filter(pk__in=blocking), by=by, why=why)
+        _log(by, payment, f"{'Completed' if paid else 'Left unpaid'} after review: {why}")
+    return True
+
+
+def _locked(transaction_id: UUID, condition: Q) -> Transaction | None:
+    """Lock the order, then the payment, as everybody does."""
+    Order.objects.select_for_update(of=("self",)).filter(transactions=transaction_id).values("pk").first()
+    return Transaction.objects.select_for_update(of=("self",)).filter(condition, pk=transaction_id).first()
+
+
+def _complete(payment: Transaction, note: str) -> bool:
+    return transition(payment.pk, Status.COMPLETED, source=Source.STAFF, note=note)
+
+
+def _leave_unpaid(payment: Transaction, note: str) -> bool:
+    if payment.status == Status.FAILED:
+        return end_review(payment.pk, note=note)
+    source, reason = Source.STAFF, Reason.UNDER_REVIEW
+    return transition(payment.pk, Status.FAILED, source=source, reason=reason, note=note, under_review=False)
 
 
 def resolve(discrepancy: Discrepancy, *, by: AbstractBaseUser, why: str) -> bool:
-    """Note that a discrepancy has been seen to; the payment itself stays as it is."""
+    """Note that a discrepancy has been seen to; one that still blocks its payment needs `decide` instead."""
     with atomic():
-        changed = _resolve(Discrepancy.objects.filter(pk=discrepancy.pk, resolved_at=None), by=by, why=why)
+        still_blocks = Q(blocking=True, transaction__under_review=True)
+        unresolved = Discrepancy.objects.filter(pk=discrepancy.pk, resolved_at=None)
+        changed = 0 if unresolved.filter(still_blocks).exists() else _resolve(unresolved, by=by, why=why)
         if changed:
             note = f"{by} resolved {discrepancy.get_kind_display()}: {why}"
             record(discrepancy.transaction, source=Source.STAFF, note=note)
+            _log(by, discrepancy, f"Resolved: {why}")
     return bool(changed)
 
 
 def _resolve(discrepancies: QuerySet[Discrepancy], *, by: AbstractBaseUser, why: str) -> int:
     return discrepancies.update(resolved_at=timezone.now(), resolved_by=by, resolution=why[:250])
+
+
+def _log(by: AbstractBaseUser, what: Transaction | Discrepancy, message: str) -> None:
+    LogEntry.objects.log_actions(by.pk, [what], CHANGE, change_message=message)

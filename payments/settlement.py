@@ -88,7 +88,16 @@ def _settle_success(payment: Transaction, told: StkCallback, callback: Callback)
     }
     if transition(payment.pk, Status.COMPLETED, source=Source.CALLBACK, callback=callback, **result):
         return "completed"
-    record(payment, source=Source.CALLBACK, note="Success while under review", callback=callback)
+    return _blocked_success(payment, Source.CALLBACK, told.result_code, callback, mpesa_receipt_number=receipt)
+
+
+def _blocked_success(
+    payment: Transaction, source: Source, code: str, callback: Callback | None = None, **evidence: Any
+) -> str:
+    """Keep a success that must not complete its payment; one that speaks against a decision is seen by staff again."""
+    _note(payment, source, "Success while under review", code, callback)
+    if not payment.under_review:
+        open_discrepancy(payment, Kind.CONTRADICTION, source=source.value, **evidence)
     return "under review: a supervisor decides"
 
 
@@ -165,8 +174,7 @@ def settle_query(transaction_id: UUID, answer: QueryAnswer) -> str:
             result: dict[str, Any] = {"result_code": answer.result_code, "result_desc": answer.result_desc}
             if transition(payment.pk, Status.COMPLETED, source=Source.QUERY, **result):
                 return "completed"
-            _note(payment, Source.QUERY, "Success while under review", answer.result_code)
-            return "under review: a supervisor decides"
+            return _blocked_success(payment, Source.QUERY, answer.result_code)
         if answer.outcome == "failure" and answer.reason:
             return _failure_told(payment, answer, answer.reason)
         if answer.result_code not in STILL_PROCESSING and "." not in answer.result_code:

@@ -94,7 +94,8 @@ def _write_status(
     changes: dict[str, Any] = {"status": new_status, "reason": reason or "", "version": F("version") + 1, **fields}
     if new_status == Status.COMPLETED:
         if source != Source.STAFF:
-            guard &= Q(under_review=False)
+            # The reason stays when a supervisor has decided that it is not paid: only another decision changes that.
+            guard &= Q(under_review=False) & ~Q(reason=Reason.UNDER_REVIEW)
         was_failed = Case(When(status=Status.FAILED, then=Value(True)), default=Value(False))
         changes |= {"late": was_failed, "completed_at": now, "check_after": None, "under_review": False}
     else:
@@ -157,6 +158,18 @@ def put_under_review(transaction_id: UUID, *, source: Source, note: str = "", ca
     failed = When(status=Status.FAILED, then=Value(Reason.UNDER_REVIEW))
     reason = Case(failed, default=F("reason"))
     return amend(transaction_id, source=source, note=note, callback=callback, under_review=True, reason=reason)
+
+
+def end_review(transaction_id: UUID, *, note: str) -> bool:
+    """Leave a FAILED payment unpaid because a supervisor says so: its order may be paid anew; version + 1."""
+    reviewed = Transaction.objects.filter(pk=transaction_id, under_review=True, status=Status.FAILED)
+    with atomic():
+        changed = reviewed.update(under_review=False, version=F("version") + 1, updated_at=timezone.now())
+        if changed:
+            payment = Transaction.objects.get(pk=transaction_id)
+            record(payment, source=Source.STAFF, note=note)
+            _announce(payment)
+    return bool(changed)
 
 
 def record(

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import Permission, User
 
-from payments.models import Callback, Discrepancy, Status, Transaction, UnwantedPhone
+from payments.models import Callback, Discrepancy, PromptGate, Status, Transaction, UnwantedPhone
 from payments.tests.conftest import callback_body
 from tests.factories import make_transaction
 
@@ -47,6 +48,17 @@ def test_a_payment_is_found_by_whatever_names_it(staff: Any, term: str) -> None:
     assert list(found) == [payment]
 
 
+@pytest.mark.parametrize("model", ["transactionevent", "callback", "discrepancy"])
+def test_evidence_is_found_by_whatever_names_its_payment(staff: Any, post_callback: Any, model: str) -> None:
+    post_callback(make_transaction(), Amount=1)
+    payment = make_transaction(phone_number="254712000777", checkout_request_id="ws_CO_find_me")
+    post_callback(payment, Amount=1)
+    order = payment.order
+    for term in (order.number, order.pk, payment.pk, "0712 000 777", "ws_CO_find_me"):
+        found = staff.get(f"/admin/payments/{model}/", {"q": str(term)}).context["cl"].queryset
+        assert {row.transaction_id for row in found} == {payment.pk}, term
+
+
 def test_odd_search_terms_find_nothing(staff: Any) -> None:
     make_transaction()
     for term in ("z" * 36, "-" * 36, "'; --", "\x00", "07"):
@@ -71,8 +83,8 @@ def test_nothing_about_a_payment_can_be_edited(staff: Any) -> None:
     assert staff.get(f"{LIST}add/").status_code == 403
 
 
-def _decide(client: Any, payment: Transaction, why: str) -> Any:
-    form = {"action": "complete_after_review", "_selected_action": str(payment.pk), "decided": "yes", "why": why}
+def _decide(client: Any, payment: Transaction, why: str, action: str = "complete_after_review") -> Any:
+    form = {"action": action, "_selected_action": str(payment.pk), "decided": "yes", "why": why}
     response = client.post(LIST, form)
     payment.refresh_from_db()
     return response
@@ -93,6 +105,22 @@ def test_a_supervisor_completes_a_blocked_payment_with_a_reason(
         "The statement shows 1,500",
     )
     assert payment.order.__class__.objects.get(pk=payment.order_id).status == "PAID"
+
+
+def test_the_page_of_a_payment_under_review_offers_the_decision(staff: Any, post_callback: Any) -> None:
+    payment = make_transaction()
+    assert "complete_after_review" not in staff.get(f"{LIST}{payment.pk}/change/").text
+    post_callback(payment, Amount=1)
+    assert "complete_after_review" in staff.get(f"{LIST}{payment.pk}/change/").text
+    form = {"action": "leave_unpaid_after_review", "_selected_action": str(payment.pk)}
+    assert "Leave these payments unpaid" in staff.post(LIST, form).text
+
+
+def test_a_supervisor_leaves_a_payment_unpaid(staff: Any, post_callback: Any) -> None:
+    payment = make_transaction()
+    post_callback(payment, Amount=1)
+    _decide(staff, payment, "No such money", "leave_unpaid_after_review")
+    assert (payment.status, payment.under_review) == (Status.FAILED, False)
 
 
 def test_an_agent_decides_nothing(agent: Any, post_callback: Any) -> None:
@@ -140,3 +168,44 @@ def test_the_admin_says_that_the_money_is_simulated(staff: Any, client: Any) -> 
     assert "Simulator" in staff.get("/admin/").text
     client.logout()
     assert "Simulator" in client.get("/admin/login/").text
+
+
+@pytest.mark.parametrize("model", ["darajatoken", "querybudget"])
+def test_secrets_and_counters_are_not_in_the_admin(staff: Any, model: str) -> None:
+    assert staff.get(f"/admin/payments/{model}/").status_code == 404
+
+
+def test_no_page_needs_inline_script_or_style(staff: Any, post_callback: Any) -> None:
+    """The policy of every page forbids both, so what a page had of them would be missing."""
+    payment = make_transaction()
+    post_callback(payment, Amount=1)
+    for path in (LIST, f"{LIST}{payment.pk}/change/", "/admin/payments/discrepancy/"):
+        page = staff.get(path)
+        assert "'unsafe-inline'" not in page["Content-Security-Policy"]
+        assert not re.search(r"<style|\sstyle=|\son[a-z]+=|<script(?![^>]*\s(src|type)=)", page.text), path
+
+
+def test_lists_mask_the_phone(staff: Any) -> None:
+    make_transaction(phone_number="254712000777")
+    page = staff.get(LIST).text
+    assert "0712 ••• 777" in page
+    assert "12000777" not in page
+
+
+def test_the_switch_wants_a_reason_and_is_there_before_the_first_prompt(staff: Any) -> None:
+    assert staff.get("/admin/payments/promptgate/").status_code == 200
+    url = f"/admin/payments/promptgate/{PromptGate.objects.get().pk}/change/"
+    assert "Say why" in staff.post(url, {"paused": "on", "why": " "}).text
+    staff.post(url, {"paused": "on", "why": "M-PESA is down"})
+    assert PromptGate.objects.get().paused
+    staff.post(url, {"why": ""})
+    assert not PromptGate.objects.get().paused
+
+
+def test_a_phone_on_the_list_is_found_as_typed(staff: Any) -> None:
+    UnwantedPhone.objects.create(phone_number="254712345678", why="asked us to")
+    UnwantedPhone.objects.create(phone_number="254712345679")
+    for term in ("0712 345 678", "asked"):
+        found = staff.get("/admin/payments/unwantedphone/", {"q": term})
+        assert [row.phone_number for row in found.context["cl"].queryset] == ["254712345678"]
+        assert "254712345678" not in found.text
