@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable
 from typing import Any, ParamSpec
 
+from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.translation import gettext as _
@@ -66,5 +68,14 @@ def not_found(request: HttpRequest, exception: Any) -> HttpResponse:
 def server_error(request: HttpRequest) -> HttpResponse:
     if _is_for_a_machine(request):
         return problem(500, "internal_error", _("Something went wrong in the shop, and it was noted."))
+    if isinstance(sys.exception(), (OperationalError, InterfaceError)):
+        return _database_away()
     # Without a context, and from a template that extends nothing: whatever broke may be what those need.
     return render(None, "500.html", status=500)
+
+
+def _database_away() -> HttpResponse:
+    """Answer 503 where nothing is broken for good: proxies, crawlers and waiting pages come back soon."""
+    response = render(None, "500.html", status=503)
+    response.headers["Retry-After"] = "5"
+    return response

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from django.db import InterfaceError, OperationalError
 from django.test import Client
 
 import pages
@@ -50,6 +51,18 @@ def test_a_fault_of_ours_is_a_page_that_needs_nothing(broken, django_assert_num_
 def test_a_fault_of_ours_is_a_problem_for_programs(broken, db):
     response = broken.get("/api/products/")
     assert (response.status_code, response.json()["code"]) == (500, "internal_error")
+
+
+@pytest.mark.parametrize("error", [OperationalError, InterfaceError])
+def test_a_page_without_its_database_says_come_back_soon(monkeypatch, db, error):
+    def fail(*args, **kwargs):
+        raise error("connection to 10.0.0.5 refused")
+
+    monkeypatch.setattr("shop.views.Product.objects.filter", fail)
+    response = Client(raise_request_exception=False).get("/")
+    assert (response.status_code, response["Retry-After"]) == (503, "5")
+    assert "your money is safe" in response.content.decode()
+    assert "10.0.0.5" not in response.content.decode()
 
 
 def test_what_is_not_for_you_says_so(rf, db):
