@@ -99,7 +99,7 @@ def _includes_daraja(resolver: URLResolver) -> bool:
 @register(Tags.security, deploy=True)
 def check_production(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     """Explain what must not be when real money is taken."""
-    found = [*_check_public_base_url(), *_check_hosts(), *_check_credentials()]
+    found = [*_check_public_base_url(), *_check_hosts(), *_check_secrets(), *_check_credentials()]
     return [message for message in found if message]
 
 
@@ -125,6 +125,13 @@ def _check_hosts() -> list[CheckMessage]:
     if "*" not in settings.ALLOWED_HOSTS:
         return []
     return [Error("ALLOWED_HOSTS must not be *: any name would reach the shop.", id="papo.E011")]
+
+
+def _check_secrets() -> list[CheckMessage]:
+    if settings.SECRET_KEY not in settings.CALLBACK_SECRETS:
+        return []
+    sentence = "CALLBACK_SECRET is SECRET_KEY: whoever learns the one could forge callbacks, too; make one of its own."
+    return [Error(sentence, id="papo.E013")]
 
 
 def _check_credentials() -> list[CheckMessage]:

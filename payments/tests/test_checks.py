@@ -96,6 +96,7 @@ PRODUCTION = {
         ({"PUBLIC_BASE_URL": "https://mpesa.example"}, ["papo.W010"]),
         ({"TRUSTED_PROXIES": ()}, ["papo.W011"]),
         ({"ALLOWED_HOSTS": ["*"]}, ["papo.E011"]),
+        ({"CALLBACK_SECRETS": ["n" * 40, "s" * 40], "SECRET_KEY": "s" * 40}, ["papo.E013"]),
         ({"MPESA_PASSKEY": checks.SANDBOX_PASSKEY_START + "0" * 32}, ["papo.E012"]),
     ],
 )
