@@ -139,6 +139,11 @@ def test_nonsense_is_refused(client: Any, query: dict[str, str]) -> None:
     assert (response.status_code, response.json()["field"]) == (400, next(iter(query)))
 
 
+@pytest.mark.parametrize("query", [{"wait": "9" * 12}, {"wait": "9" * 5000}, {"since": "0" * 5000, "wait": "025"}])
+def test_a_number_of_any_length_is_a_number(client: Any, query: dict[str, str]) -> None:
+    assert client.get(URL, {"transaction_id": str(make_transaction().pk), **query}).status_code == 200
+
+
 async def _until_held(polls: int) -> None:
     for _ in range(500):
         if waiting.count() >= polls:
