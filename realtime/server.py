@@ -7,7 +7,6 @@ import daphne.server as daphne_server  # isort:skip
 
 import asyncio
 import errno
-import json
 from typing import Any
 
 from daphne.endpoints import build_endpoint_description_strings
@@ -15,6 +14,7 @@ from daphne.http_protocol import HTTPFactory, WebRequest
 from django.conf import settings
 from twisted.internet.defer import Deferred
 
+from jsonhttp import problem
 from payments import waiting
 
 LARGEST_BODY = 1024 * 1024  # bytes; the views allow less
@@ -37,16 +37,16 @@ class BoundedRequest(WebRequest):
         # Daphne takes a root path from this header, from anybody, and answers 500 when it is not ASCII.
         self.requestHeaders.removeHeader(b"Daphne-Root-Path")
         if self.received > LARGEST_BODY:
-            return self._refuse(413, "Too large", "The body is too large.")
+            return self._refuse(413, "too_large", "The body is too large.")
         if not self.method.isalpha():
-            return self._refuse(400, "Bad request", "The method is not one of HTTP.")
+            return self._refuse(400, "bad_request", "The method is not one of HTTP.")
         return super().process()
 
-    def _refuse(self, status: int, title: str, detail: str) -> None:
-        problem = {"type": "about:blank", "title": title, "status": status, "detail": detail}
-        headers = [(b"content-type", b"application/problem+json")]
+    def _refuse(self, status: int, code: str, detail: str) -> None:
+        answer = problem(status, code, detail)
+        headers = [(name.lower().encode(), value.encode()) for name, value in answer.items()]
         self.handle_reply({"type": "http.response.start", "status": status, "headers": headers})
-        self.handle_reply({"type": "http.response.body", "body": json.dumps(problem).encode()})
+        self.handle_reply({"type": "http.response.body", "body": answer.content})
 
 
 class BoundedFactory(HTTPFactory):

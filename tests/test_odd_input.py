@@ -129,6 +129,21 @@ def test_odd_request_lines_are_survived(shop: Shop, request_line: bytes) -> None
     assert shop.get("/healthz").status_code == 200
 
 
+@pytest.mark.parametrize("path", POSTS)
+def test_a_body_that_nobody_would_read_is_a_problem_like_any_other(shop: Shop, path: str) -> None:
+    answer = shop.post(path, data=b"x" * 1_100_000, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 413
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert {**answer.json(), "detail": ""} == {
+        "type": "about:blank",
+        "title": "Request Entity Too Large",
+        "status": 413,
+        "detail": "",
+        "code": "too_large",
+        "field": None,
+    }
+
+
 @pytest.mark.parametrize("path", ["/ws/", "/ws/payments/", "/ws/payments/1/", "/ws/payments/%ff/", "/", "/ws/x/y/z"])
 def test_an_unknown_socket_is_told_not_to_come_back(shop: Shop, path: str) -> None:
     with connect(f"{shop.base_url.replace('http', 'ws', 1)}{path}", open_timeout=10) as socket:
