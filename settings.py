@@ -176,7 +176,8 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 DATABASES: dict[str, Any] = {"default": env.parsed("DATABASE_URL", "sqlite:///db.sqlite3", environ.Env.db_url_config)}
 _database = DATABASES["default"]
-if _database["ENGINE"].endswith("sqlite3"):
+_engine = _database.get("ENGINE", "")  # none at all for a URL without a scheme
+if _engine.endswith("sqlite3"):
     _database["NAME"] = str(BASE_DIR / _database["NAME"])
     _database["OPTIONS"] = {
         # DEFERRED transactions that read and then write fail at once with "database is locked".
@@ -185,7 +186,7 @@ if _database["ENGINE"].endswith("sqlite3"):
         # WAL with synchronous=NORMAL may lose the last commits at a power cut: a payment.
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA busy_timeout=20000;",
     }
-elif _database["ENGINE"].endswith("postgresql"):
+elif _engine.endswith("postgresql"):
     # Under ASGI each request runs in a thread of its own, so CONN_MAX_AGE keeps nothing; the pool does.
     _database["CONN_HEALTH_CHECKS"] = True
     _database["OPTIONS"] = {

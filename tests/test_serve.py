@@ -75,8 +75,11 @@ def test_every_wrong_value_is_refused_by_the_name_of_its_variable(tmp_path: Path
     assert sorted(sentence.split()[0] for sentence in sentences) == sorted(WRONG)
 
 
-@pytest.mark.parametrize(("name", "value"), [("PUBLIC_BASE_URL", "https://shop.example"), ("HOST", "203.0.113.7")])
-def test_a_place_that_cannot_be_served_is_refused(tmp_path: Path, name: str, value: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("PUBLIC_BASE_URL", "https://shop.example"), ("HOST", "203.0.113.7"), ("DATABASE_URL", "shop.sqlite3")],
+)
+def test_a_place_that_cannot_be_used_is_refused(tmp_path: Path, name: str, value: str) -> None:
     (sentence,) = refusal(tmp_path, **{name: value})
     assert sentence.startswith(name)
 
