@@ -10,6 +10,7 @@ import fcntl
 import ipaddress
 import os
 import secrets
+import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
@@ -87,7 +88,8 @@ class Environment:
         """Return `parse` of the value; a value it cannot read is a problem and the default stands in."""
         value = self.text(name, default)
         try:
-            return parse(value)
+            with warnings.catch_warnings(action="ignore"):  # the problem is told once, in our own sentence
+                return parse(value)
         except Exception as error:
             return self._refuse(f"{name} cannot be read: {type(error).__name__}.", parse(default))
 
