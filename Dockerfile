@@ -2,7 +2,7 @@ FROM python:3.11-slim
 
 WORKDIR /papo
 COPY requirements.txt .
-RUN pip install --no-cache-dir --disable-pip-version-check --require-hashes -r requirements.txt
+RUN pip install --no-cache-dir --disable-pip-version-check --require-hashes --no-deps -r requirements.txt
 COPY . .
 RUN useradd --system --uid 10001 papo && mkdir -p var && chown papo var
 USER papo

@@ -1,7 +1,7 @@
 # Papo's commands; `make help` lists them. Nothing is needed beforehand but Python 3.11 or newer, make and an index.
 
 PY := .venv/bin/python
-PIP := $(PY) -m pip install -qq --disable-pip-version-check --require-hashes
+PIP := $(PY) -m pip install -qq --disable-pip-version-check --require-hashes --no-deps
 
 .DEFAULT_GOAL := help
 .PHONY: help run install test test-long lint format bench bundle messages lock clean programs
