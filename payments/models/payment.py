@@ -1,15 +1,13 @@
-"""What is known about the money: payments, every change of them, what Daraja told us, and what does not add up."""
+"""A payment and its history."""
 
 from __future__ import annotations
 
 import uuid
 
-from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from payments.phone_numbers import mask
 from shop.models import CURRENCY, LARGEST_AMOUNT, Order
 
 
@@ -147,147 +145,3 @@ class TransactionEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.source}: {self.new_status} {self.reason}".strip()
-
-
-class Callback(models.Model):
-    """The inbox: what Daraja, or somebody who claims to be Daraja, posted; stored before anything is done with it.
-
-    `trusted` when it came with the payment's token. `body` is bytes: PostgreSQL text refuses NUL, and evidence is
-    kept as it came.
-    """
-
-    class State(models.TextChoices):
-        RECEIVED = "received", _("Waiting to be processed")
-        PROCESSED = "processed", _("Processed")
-        REJECTED = "rejected", _("No callback")
-        HINT = "hint", _("Only a hint")
-
-    # sha256 of (environment, payment, trusted, body): a forged copy never counts as a copy of the true one.
-    dedup_key = models.CharField(max_length=64, unique=True)
-    environment = models.CharField(max_length=10)
-    transaction_id = models.UUIDField(null=True, db_index=True)
-    trusted = models.BooleanField()
-    body = models.BinaryField()
-    digest = models.CharField(max_length=64, help_text=_("SHA-256 of the body"))
-    checkout_request_id = models.CharField(max_length=100, blank=True, db_index=True)
-    remote_address = models.GenericIPAddressField(null=True)
-    state = models.CharField(max_length=10, choices=State.choices, default=State.RECEIVED)
-    outcome = models.CharField(max_length=250, blank=True)
-    copies = models.PositiveIntegerField(default=1)
-    attempts = models.PositiveSmallIntegerField(default=0)
-    received_at = models.DateTimeField()
-    processed_at = models.DateTimeField(null=True)
-
-    class Meta:
-        ordering = ["-id"]
-        indexes = [
-            models.Index(fields=["received_at"], condition=Q(state="received"), name="callback_waiting"),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.state} {self.digest[:12]}"
-
-
-class Discrepancy(models.Model):
-    """Something about money that does not add up and that a person must see.
-
-    `fingerprint` keeps one row per finding however often the evidence is repeated.
-    """
-
-    class Kind(models.TextChoices):
-        AMOUNT_DIFFERS = "amount_differs", _("Amount differs")
-        IDS_DIFFER = "ids_differ", _("Ids differ")
-        RECEIPT_REUSED = "receipt_reused", _("Receipt already used")
-        SURPLUS = "surplus", _("Paid twice")
-        LATE = "late", _("Paid late")
-        PAID_AFTER_CANCEL = "paid_after_cancel", _("Paid after the order was cancelled")
-        CONTRADICTION = "contradiction", _("Sources contradict each other")
-        UNKNOWN_CODE = "unknown_code", _("Unknown result code")
-
-    BLOCKING = frozenset({Kind.AMOUNT_DIFFERS, Kind.IDS_DIFFER, Kind.RECEIPT_REUSED})
-
-    transaction = models.ForeignKey(Transaction, on_delete=models.PROTECT, related_name="discrepancies")
-    kind = models.CharField(max_length=20, choices=Kind.choices)
-    blocking = models.BooleanField(default=False, help_text=_("Only a supervisor can complete the payment"))
-    evidence = models.JSONField(default=dict)
-    fingerprint = models.CharField(max_length=64)
-    opened_at = models.DateTimeField(auto_now_add=True)
-    resolved_at = models.DateTimeField(null=True, blank=True)
-    resolved_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
-    )
-    resolution = models.CharField(max_length=250, blank=True, help_text=_("Why, in the supervisor's words"))
-
-    class Meta:
-        ordering = ["-id"]
-        verbose_name_plural = _("discrepancies")
-        permissions = [("resolve_discrepancy", "Can resolve discrepancies and decide payments under review")]
-        constraints = [
-            models.UniqueConstraint(fields=["transaction", "kind", "fingerprint"], name="discrepancy_once"),
-        ]
-        indexes = [
-            models.Index(fields=["transaction"], condition=Q(resolved_at=None, blocking=True), name="blocking_open"),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.get_kind_display()}: {self.transaction_id}"
-
-
-class DarajaToken(models.Model):
-    """The OAuth token that all processes share; a new one kills the last, so only one process may fetch it.
-
-    `cache_key` is a digest of environment, base URL and consumer key. Not in the admin.
-    """
-
-    cache_key = models.CharField(max_length=64, primary_key=True)
-    access_token = models.CharField(max_length=255, blank=True)
-    expires_at = models.DateTimeField(null=True)
-    refreshing_since = models.DateTimeField(null=True)
-
-    def __str__(self) -> str:
-        return self.cache_key[:12]
-
-
-class QueryBudget(models.Model):
-    """A token bucket for questions to Daraja, shared by all workers; one row per environment and purpose."""
-
-    name = models.CharField(max_length=40, primary_key=True)
-    tokens = models.FloatField()
-    refilled_at = models.DateTimeField()
-    silent_until = models.DateTimeField(null=True, help_text=_("Daraja said 429: nobody asks before this"))
-
-    def __str__(self) -> str:
-        return self.name
-
-
-class PromptGate(models.Model):
-    """The staff's switch for all prompts of an environment, and the row on which those who want one queue."""
-
-    environment = models.CharField(max_length=10, primary_key=True)
-    paused = models.BooleanField(_("No prompts"), default=False, help_text=_("While this is set nobody is asked"))
-    why = models.CharField(_("Why"), max_length=250, blank=True, help_text=_("For the staff; customers do not read it"))
-    changed_at = models.DateTimeField(auto_now=True)
-
-    class Meta:
-        verbose_name = _("switch for prompts")
-        verbose_name_plural = _("switch for prompts")
-
-    def __str__(self) -> str:
-        state = _("No prompts") if self.paused else _("Prompts are sent")  # xgettext does not look into f-strings
-        return f"{self.environment}: {state}"
-
-
-class UnwantedPhone(models.Model):
-    """A phone that never wants a prompt. Whoever asks for one hears nothing but "too often"."""
-
-    phone_number = models.CharField(_("Phone number"), max_length=12, unique=True)
-    why = models.CharField(_("Why"), max_length=250, blank=True)
-    created_at = models.DateTimeField(auto_now_add=True)
-
-    class Meta:
-        ordering = ["-created_at"]
-        verbose_name = _("phone that wants no prompts")
-        verbose_name_plural = _("phones that want no prompts")
-
-    def __str__(self) -> str:
-        return mask(self.phone_number)

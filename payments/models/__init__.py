@@ -1,0 +1,21 @@
+"""What is known about the money: payments, every change of them, what Daraja told us, and what does not add up."""
+
+from __future__ import annotations
+
+from payments.models.control import DarajaToken, PromptGate, QueryBudget, UnwantedPhone
+from payments.models.evidence import Callback, Discrepancy
+from payments.models.payment import Reason, Source, Status, Transaction, TransactionEvent
+
+__all__ = [
+    "Callback",
+    "DarajaToken",
+    "Discrepancy",
+    "PromptGate",
+    "QueryBudget",
+    "Reason",
+    "Source",
+    "Status",
+    "Transaction",
+    "TransactionEvent",
+    "UnwantedPhone",
+]

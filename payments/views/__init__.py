@@ -1,0 +1,23 @@
+"""The routes of a payment: ask for it, look at it, poll it, and Daraja's callback about it."""
+
+from __future__ import annotations
+
+from payments.views.callbacks import callback, mpesa_stk_push_callback
+from payments.views.page import payment, receipt
+from payments.views.push import STKPushView
+from payments.views.service import healthz, metrics, readyz, schema
+from payments.views.status import api_order, payment_status
+
+__all__ = [
+    "STKPushView",
+    "api_order",
+    "callback",
+    "healthz",
+    "metrics",
+    "mpesa_stk_push_callback",
+    "payment",
+    "payment_status",
+    "readyz",
+    "receipt",
+    "schema",
+]

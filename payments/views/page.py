@@ -1,0 +1,55 @@
+"""The customer's pages of a payment."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_GET
+
+from pages import capability
+from payments.documents import Facts, facts, screen
+from payments.models import Transaction
+from shop.limits import unknown_page
+
+
+def is_htmx(request: HttpRequest) -> bool:
+    return request.headers.get("HX-Request") == "true"
+
+
+def screen_for(request: HttpRequest, about: Facts) -> dict[str, Any]:
+    shown = screen(about)
+    typed = request.session.get("typed_numbers", {}).get(about["transaction_id"])
+    return {**shown, "phone_shown": typed or shown["phone_shown"], "phone_typed": typed or ""}
+
+
+@require_GET
+def payment(request: HttpRequest, transaction_id: uuid.UUID) -> HttpResponse:
+    """Show the customer's page, or only its live part to htmx."""
+    template = "payments/_status.html" if is_htmx(request) else "payments/payment.html"
+    return _payment_page(request, transaction_id, template)
+
+
+@require_GET
+def receipt(request: HttpRequest, transaction_id: uuid.UUID) -> HttpResponse:
+    """Show the receipt of a paid payment, with the number masked: receipts are printed and passed on."""
+    return _payment_page(request, transaction_id, "payments/receipt.html", shown=lambda _request, about: screen(about))
+
+
+def _payment_page(
+    request: HttpRequest,
+    transaction_id: uuid.UUID,
+    template: str,
+    *,
+    shown: Callable[[HttpRequest, Facts], dict[str, Any]] = screen_for,
+) -> HttpResponse:
+    known = Transaction.objects.select_related("order").filter(environment=settings.MPESA_ENVIRONMENT)
+    payment = known.filter(pk=transaction_id).first()
+    if payment is None:
+        return unknown_page(request)
+    context = {"payment": shown(request, facts(payment)), "order": payment.order}
+    return capability(render(request, template, context))

@@ -1,0 +1,59 @@
+"""About ourselves: health, figures, and the description of the JSON routes."""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET
+
+from jsonhttp import problem
+from middleware import client_address
+from payments import health, spool
+from payments.metrics import metrics_text
+from payments.schema import SCHEMA
+
+FORWARDING_HEADERS = ("HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED", "HTTP_X_REAL_IP", "HTTP_VIA")
+
+
+@require_GET
+def healthz(request: HttpRequest) -> HttpResponse:
+    """Say that the process is alive."""
+    return JsonResponse({"status": "ok"})
+
+
+@require_GET
+def readyz(request: HttpRequest) -> HttpResponse:
+    """Say whether this process should be given work, and how many callbacks wait on disk."""
+    missing = health.not_ready()
+    answer = {"status": "not ready" if missing else "ready", "not_ready": missing, "spool": spool.length()}
+    return JsonResponse(answer, status=503 if missing else 200)
+
+
+@require_GET
+def metrics(request: HttpRequest) -> HttpResponse:
+    """Serve Prometheus text to the bearer of METRICS_TOKEN, or to this machine alone; to others there is nothing."""
+    if not _may_read_metrics(request):
+        return problem(404, "not_found", _("There is nothing here."))
+    return HttpResponse(metrics_text(), content_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _may_read_metrics(request: HttpRequest) -> bool:
+    if settings.METRICS_TOKEN:
+        given = request.headers.get("Authorization", "")
+        return hmac.compare_digest(given.encode(), f"Bearer {settings.METRICS_TOKEN}".encode())
+    if any(header in request.META for header in FORWARDING_HEADERS):
+        return False
+    try:
+        return ipaddress.ip_address(client_address(request)).is_loopback
+    except ValueError:
+        return False
+
+
+@require_GET
+def schema(request: HttpRequest) -> HttpResponse:
+    """Serve the OpenAPI document of the JSON routes."""
+    return JsonResponse(SCHEMA)

@@ -1,0 +1,94 @@
+"""Polling: the status document, held until there is something newer, and an order with its payments."""
+
+from __future__ import annotations
+
+import uuid
+
+from asgiref.sync import sync_to_async
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils.cache import get_conditional_response, patch_vary_headers
+from django.utils.translation import get_language
+from django.utils.translation import gettext as _
+
+from jsonhttp import Problem, json_route
+from payments import waiting
+from payments.db import release_connection
+from payments.documents import Facts, document, facts, is_final, load_facts, poll_after
+from payments.views.naming import order_named, parse_uuid, refuse_guesser
+from shop.orders import order_document
+
+LONGEST_HOLD = 25  # seconds
+LONGEST_NUMBER = 9  # digits; larger ones in a query all mean the same, and int() refuses thousands of digits
+
+
+@json_route("GET")
+async def payment_status(request: HttpRequest) -> HttpResponse:
+    """Answer a poll; with `since` and `wait` hold it until there is something newer or the time is up."""
+    return _status_response(request, await _awaited_facts(request))
+
+
+async def _awaited_facts(request: HttpRequest) -> Facts:
+    transaction_id = _transaction_id(request.GET.get("transaction_id", ""))
+    since = _whole_number(request, "since", 0)
+    wait = min(_whole_number(request, "wait", 0), LONGEST_HOLD)
+    with waiting.held(transaction_id, since) as waiter:
+        about = await _load(request, transaction_id)
+        if waiter and wait and about["version"] <= since and await waiter.wait(wait):
+            about = await _load(request, transaction_id)
+        return about
+
+
+def _transaction_id(text: str) -> uuid.UUID:
+    try:
+        return parse_uuid(text)
+    except ValueError:
+        raise _payment_unknown() from None
+
+
+def _payment_unknown() -> Problem:
+    return Problem(404, "payment_unknown", _("There is no such payment."), field="transaction_id")
+
+
+def _whole_number(request: HttpRequest, name: str, default: int) -> int:
+    text = request.GET.get(name, str(default))
+    if not (text.isascii() and text.isdigit()):
+        raise Problem(400, f"{name}_invalid", _("%(name)s must be a whole number.") % {"name": name}, field=name)
+    digits = text.lstrip("0")
+    return int(digits or 0) if len(digits) <= LONGEST_NUMBER else 10**LONGEST_NUMBER
+
+
+async def _load(request: HttpRequest, transaction_id: uuid.UUID) -> Facts:
+    return await sync_to_async(_load_and_release)(request, transaction_id)
+
+
+def _load_and_release(request: HttpRequest, transaction_id: uuid.UUID) -> Facts:
+    try:
+        about = load_facts(transaction_id)
+        if about is None:
+            refuse_guesser(request)
+            raise _payment_unknown()
+        return about
+    finally:
+        release_connection()
+
+
+def _status_response(request: HttpRequest, about: Facts) -> HttpResponse:
+    response: HttpResponse = JsonResponse(document(about))
+    etag = f'W/"{about["version"]}-{get_language()}-{int(is_final(about))}"'
+    response.headers["ETag"] = etag
+    response = get_conditional_response(request, etag=etag, response=response) or response
+    response.headers["Cache-Control"] = "private, no-cache"
+    patch_vary_headers(response, ["Accept-Language", "Cookie"])
+    seconds = poll_after(about)
+    if seconds is not None:
+        response.headers["Retry-After"] = str(seconds)
+    return response
+
+
+@json_route("GET")
+def api_order(request: HttpRequest, order_id: str) -> HttpResponse:
+    """GET /api/orders/<order_id>/: the order and the documents of its payments, newest first."""
+    order = order_named(request, order_id)
+    payments = order.transactions.filter(environment=settings.MPESA_ENVIRONMENT).select_related("order")
+    return JsonResponse({**order_document(order), "payments": [document(facts(payment)) for payment in payments]})
