@@ -2,328 +2,265 @@ var htmx=(()=>{const e={parse(t){if(!t)return{};if(t.startsWith("{"))return JSON
 ;
 (()=>{let e;function t(e){let t=htmx.config.metaCharacter||":",n=`[${CSS.escape("hx-ws"+t+e)}]`;return htmx.config.prefix&&(n+=`,[${CSS.escape(htmx.config.prefix+"ws"+t+e)}]`),n}function n(t){let n=e.HCON.parse(e.attributeValue(t,"hx-config")).ws||{};return{reconnect:!0,reconnectCodes:[1001,1005,1006,1011,1012,1013,1014],reconnectDelay:500,reconnectMaxDelay:6e4,reconnectMaxAttempts:1/0,reconnectJitter:.3,pauseOnBackground:!0,maxOutgoingMessagesQueueSize:100,...htmx.config.ws,...n}}function o(e){if(e.startsWith("ws://")||e.startsWith("wss://"))return e;if(e.startsWith("http://"))return"ws://"+e.slice(7);if(e.startsWith("https://"))return"wss://"+e.slice(8);let t="https:"===window.location.protocol?"wss:":"ws:",n=window.location.host;return e.startsWith("//")?t+e:e.startsWith("/")?t+"//"+n+e:t+"//"+n+window.location.pathname.substring(0,window.location.pathname.lastIndexOf("/")+1)+e}const r=new Set;function c(e,t){if(t.timer&&clearTimeout(t.timer),t.visibilityHandler&&document.removeEventListener("visibilitychange",t.visibilityHandler),t.abortController&&t.abortController.abort(),t.queue.length=0,t.socket)try{t.socket.readyState!==WebSocket.OPEN&&t.socket.readyState!==WebSocket.CONNECTING||t.socket.close()}catch(e){}e._htmx?.ws?.connection===t&&delete e._htmx.ws.connection,r.delete(t)}function i(t,n){let o=n.url;if(n.abortController&&n.abortController.abort(),n.socket){let e=n.socket;n.socket=null;try{e.readyState!==WebSocket.OPEN&&e.readyState!==WebSocket.CONNECTING||e.close()}catch(e){}}try{n.socket=new WebSocket(o,n.config?.protocols);let a=new AbortController;n.abortController=a;let l={signal:a.signal};n.socket.addEventListener("open",()=>{t.isConnected?(e.triggerHtmxEvent(t,"htmx:ws:after:connection",{connection:n}),n.attempt=0,function(e){for(;e.queue.length&&e.socket?.readyState===WebSocket.OPEN;){let t=e.queue.shift();s(e,t.element,t.message)}}(n)):c(t,n)},l),n.socket.addEventListener("message",o=>{n.receiving=n.receiving.then(()=>async function(t,n,o){let r=[],i={data:o.data,text(){let e=i.data;return"string"==typeof e?Promise.resolve(e):e instanceof Blob?e.text():Promise.resolve((new TextDecoder).decode(e))},json:()=>i.text().then(JSON.parse)};if(!t.isConnected)return void c(t,n);let s={connection:n,message:i,cancelled:!1,waitUntil(e){r.push(Promise.resolve(e))}},a=e.triggerHtmxEvent(t,"htmx:ws:before:message:incoming",s);if(await Promise.all(r),!a||s.cancelled)return;let l,u=null;if("string"==typeof i.data)try{u=await i.json()}catch(e){l=await i.text()}u&&(void 0!==u.content?l=u.content:void 0!==u.payload&&(l=u.payload,n._payloadWarnFired||(console.warn("htmx: [hx-ws] json.payload is deprecated; use json.content instead"),n._payloadWarnFired=!0)));if(null!=l){let n=u?.target||e.attributeValue(t,"hx-target"),o=u?.swap||e.attributeValue(t,"hx-swap")||htmx.config.defaultSwap;/(?:^|\s)swapEmpty(?::(?:true|false))?(?=\s|$)/.test(o)||(o+=" swapEmpty:false"),await htmx.swap({sourceElement:t,target:n||t,swap:o,select:u?.select??e.attributeValue(t,"hx-select"),selectOOB:e.attributeValue(t,"hx-select-oob"),text:l,transition:!1})}e.triggerHtmxEvent(t,"htmx:ws:after:message:incoming",{connection:n,message:i})}(t,n,o)).catch(o=>{t.isConnected&&e.triggerHtmxEvent(t,"htmx:ws:error",{connection:n,error:o})})},l),n.socket.addEventListener("close",o=>{if(o.target!==n.socket)return;if(t.isConnected&&e.triggerHtmxEvent(t,"htmx:ws:close",{connection:n,reason:"closed",code:o.code}),!r.has(n))return;let s=n.config;s.pauseOnBackground&&document.hidden||(s.reconnect&&s.reconnectCodes.includes(o.code)&&t.isConnected?function(t,n){let o=n.config;n.attempt++;let r=n.attempt;if(!o.reconnect||r>o.reconnectMaxAttempts)return void c(t,n);let s=htmx.parseInterval(o.reconnectDelay)??o.reconnectDelay,a=htmx.parseInterval(o.reconnectMaxDelay)??o.reconnectMaxDelay,l=Math.min(s*Math.pow(2,r-1),a);if(o.reconnectJitter>0){let e=l*o.reconnectJitter;l=Math.max(0,l+(2*Math.random()-1)*e)}if(!t.isConnected)return void c(t,n);if(n.cancelled=!1,!e.triggerHtmxEvent(t,"htmx:ws:before:connection",{connection:n})||n.cancelled)return e.triggerHtmxEvent(t,"htmx:ws:close",{connection:n,reason:"cancelled",code:null}),void c(t,n);n.timer=setTimeout(()=>{t.isConnected?i(t,n):c(t,n)},l)}(t,n):c(t,n))},l),n.socket.addEventListener("error",o=>{t.isConnected&&e.triggerHtmxEvent(t,"htmx:ws:error",{connection:n,error:o})},l)}catch(o){t.isConnected&&e.triggerHtmxEvent(t,"htmx:ws:error",{connection:n,error:o})}}function s(t,n,o){try{t.socket.send(o.data),e.triggerHtmxEvent(n,"htmx:ws:after:message:outgoing",{connection:t,message:o})}catch(o){e.triggerHtmxEvent(n,"htmx:ws:error",{connection:t,error:o})}}function a(t){if(e.htmxProp(t).ws??={},t._htmx.ws.initialized)return;let c=e.attributeValue(t,"hx-ws:connect");if(!c)return;let s=e.attributeValue(t,"hx-trigger")||"load";e.onTrigger(t,s,()=>{!function(t,c){if(c._htmx.ws.connection)return c._htmx.ws.connection;let s={url:o(t),config:n(c),socket:null,attempt:0,timer:null,queue:[],receiving:Promise.resolve(),sending:Promise.resolve(),abortController:null,visibilityHandler:null,cancelled:!1};!e.triggerHtmxEvent(c,"htmx:ws:before:connection",{connection:s})||s.cancelled?e.triggerHtmxEvent(c,"htmx:ws:close",{connection:s,reason:"cancelled",code:null}):(c._htmx.ws.connection=s,r.add(s),i(c,s),s.config.pauseOnBackground&&(s.visibilityHandler=()=>{document.hidden?s.socket&&s.socket.readyState===WebSocket.OPEN&&s.socket.close():s.socket&&s.socket.readyState!==WebSocket.CLOSED||(s.attempt=0,i(c,s))},document.addEventListener("visibilitychange",s.visibilityHandler)))}(c,t)}),t._htmx.ws.initialized=!0}function l(n){if(e.htmxProp(n).ws??={},n._htmx.ws.sendInitialized)return;let c=e.attributeValue(n,"hx-trigger");c||(c=n.matches("form")?"submit":n.matches("input:not([type=button]):not([type=submit]),select,textarea")?"change":"click"),e.onTrigger(n,c,async c=>{n.matches("form")&&"submit"===c.type&&c.preventDefault(),await async function(n,c){let i=n.closest(t("connect")),a=i&&e.attributeValue(i,"hx-ws:connect");if(!a)return void e.triggerHtmxEvent(n,"htmx:ws:error",{url:null,error:"No WebSocket connection found for element"});let l=o(a),u=i._htmx?.ws?.connection;if(!u)return void e.triggerHtmxEvent(n,"htmx:ws:error",{url:l,error:"Connection not open"});let d={...e.createRequestContext(n,c).request.headers};delete d.Accept;let m=n.form||n.closest("form"),h=e.collectFormData(n,m,c.submitter),g={};for(let[e,t]of h)g[e]=e in g?[].concat(g[e],t):t;let x=e.getAttributeObject(n,"hx-vals",e=>Object.assign(g,e)),w=u.sending.then(async()=>{x&&await x,delete g.headers;let t=[],o={headers:d,values:g,data:void 0},c={connection:u,message:o,cancelled:!1,waitUntil(e){t.push(Promise.resolve(e))}},i=e.triggerHtmxEvent(n,"htmx:ws:before:message:outgoing",c);try{if(await Promise.all(t),!i||c.cancelled)return;if(o.data??=JSON.stringify({...o.values,headers:o.headers}),!r.has(u))return void e.triggerHtmxEvent(n,"htmx:ws:error",{connection:u,error:"Connection closed"});u.socket?.readyState===WebSocket.OPEN?s(u,n,o):u.queue.length>=u.config.maxOutgoingMessagesQueueSize?e.triggerHtmxEvent(n,"htmx:ws:error",{connection:u,error:"Outgoing messages queue is full"}):u.queue.push({element:n,message:o})}catch(t){e.triggerHtmxEvent(n,"htmx:ws:error",{connection:u,error:t})}});u.sending=w.catch(()=>{}),await w}(n,c)}),n._htmx.ws.sendInitialized=!0}htmx.registerExtension("ws",{init:t=>{e=t,htmx.config.ws||(htmx.config.ws={})},htmx_after_process:n=>{const o=t=>{!function(e){if(e.hasAttribute("ws-connect")||e.hasAttribute("ws-send")){if(console.warn("htmx: [hx-ws] legacy attributes ws-connect and ws-send are deprecated; use hx-ws:connect and hx-ws:send instead"),e.hasAttribute("ws-connect")){let t=e.getAttribute("ws-connect"),n=htmx.config.metaCharacter||":",o=(htmx.config.prefix||"hx-")+"ws"+n+"connect";e.hasAttribute(o)||e.setAttribute(o,t)}if(e.hasAttribute("ws-send")){let t=htmx.config.metaCharacter||":",n=(htmx.config.prefix||"hx-")+"ws"+t+"send";e.hasAttribute(n)||e.setAttribute(n,"")}}}(t);let n=e.attributeValue(t,"hx-ws:send");null!=e.attributeValue(t,"hx-ws:connect")&&a(t),null!=n&&l(t)};o(n);let r=t("connect")+","+t("send")+",[ws-connect],[ws-send]";n.querySelectorAll(r).forEach(o)},htmx_before_cleanup:t=>{!function(t){let n=t._htmx?.ws?.connection;n&&(e.triggerHtmxEvent(t,"htmx:ws:close",{connection:n,reason:"removed",code:null}),c(t,n))}(t)}}),"undefined"!=typeof window&&window.htmx&&window.addEventListener("pagehide",()=>{r.forEach(e=>{e.socket&&e.socket.close(1e3,"page navigating away")})})})();
 ;
-/* What the customer's page does beyond htmx: it stays true when sockets, networks and phones do not.
-   Without this script every page still works; the payment page then refreshes itself. */
 (() => {
-  "use strict";
-  const root = document.documentElement;
-  root.classList.add("js");
-
-  // Every page: one submit a form, copy, print ------------------------------------------------------------------
-
-  const buttonOf = (form) => [...form.elements].find(({ type }) => type === "submit") ?? form;
-
-  document.addEventListener("submit", ({ target }) => {
-    if (!target.matches("[data-once]")) return;
-    buttonOf(target).disabled = true;
-    buttonOf(target).setAttribute("aria-busy", "true");
-  });
-
-  addEventListener("pageshow", () => {
-    for (const form of document.querySelectorAll("[data-once]")) {
-      buttonOf(form).disabled = false; // the browser's Back brings the page as it was left
-      buttonOf(form).removeAttribute("aria-busy");
-    }
-    if (location.hash === "#phone_number") document.querySelector("#phone_number")?.select();
-  });
-
-  document.addEventListener("click", ({ target }) => {
-    if (target.matches("[data-print]")) print();
-    if (target.matches("[data-copy]")) copy(target);
-  });
-
-  function copy(button) {
-    const selection = getSelection();
-    selection.selectAllChildren(document.getElementById(button.dataset.copy));
-    // The old command first: navigator.clipboard does not exist on plain http, such as a phone on the shop's LAN.
-    if (document.execCommand("copy")) {
-      button.textContent = button.dataset.done;
-      say(button.dataset.done);
-      selection.removeAllRanges();
-    }
-  }
-
-  function say(words, region = "words") {
-    const element = document.getElementById(region);
-    if (element) element.textContent = words;
-  }
-
-  // The payment page --------------------------------------------------------------------------------------------
-
-  const live = document.getElementById("live");
-  if (!live) return;
-
-  const DO_NOT_COME_BACK = [4400, 4403, 4404, 4429];
-  const SILENCE = 35_000; // ms; the server pings every 15 s, and a cut network fires no close event
-  const DOUBTFUL = 20_000; // ms without a word, after which a page that comes to the front connects anew
-  const GRACE = 3_000; // ms that a socket may take before we poll
-  const RETRY = 3_000; // ms between attempts while nothing answers
-  const LONGEST_HOLD = 25; // s the server holds a poll at most
-
-  // With the jitter of 30 % the longest pause is 4.5 s: every page is back within 5 s of the server.
-  htmx.config.ws = {
-    reconnectMaxDelay: 3_500,
-    reconnectCodes: { includes: (code) => !DO_NOT_COME_BACK.includes(code) },
-    pauseOnBackground: false,
-  };
-
-  const payment = () => document.getElementById("payment");
-  const version = () => Number(payment().dataset.version);
-  const heading = () => payment().querySelector("h1").textContent;
-  const afterHeading = document.title.slice(heading().length); // amount and shop
-  const now = () => Date.now();
-
-  let connection = null;
-  let refused = false;
-  let heardAt = 0; // when the socket last said anything; 0: not since it opened
-  let attemptAt = now();
-  let lostAt = now();
-
-  const isLive = () => heardAt > 0 && now() - heardAt < SILENCE;
-
-  // Nothing goes backwards: one guard, in the same breath as the swap, for socket and fetch alike ---------------
-
-  const ORDER = { sending: 0, waiting: 1, checking: 2 };
-
-  function isOlder(next, shown) {
-    if (next.version !== shown.version) return Number(next.version) < Number(shown.version);
-    if (shown.final === "true" && next.final === "false") return true;
-    return (ORDER[next.state] ?? 3) < (ORDER[shown.state] ?? 3);
-  }
-
-  live.addEventListener("htmx:before:swap", (event) => {
-    const next = event.detail.tasks.map((task) => task.fragment.querySelector("#payment")).find(Boolean);
-    if (!next || isOlder(next.dataset, payment().dataset)) return event.preventDefault();
-    // What comes for every watcher is masked; whoever typed the number goes on seeing it as typed.
-    const typed = live.dataset.phone;
-    if (typed) next.querySelectorAll(".phone").forEach((element) => (element.textContent = typed));
-  });
-
-  let painted = version();
-  let told = words();
-  live.addEventListener("htmx:after:swap", () => {
-    startClocks();
-    if (version() !== painted) tellSeen();
-    painted = version();
-    if (words() === told) return;
-    told = words();
-    document.title = heading() + afterHeading;
-    const paid = payment().dataset.state === "paid";
-    say(told, paid ? "alert" : "words");
-    if (paid && navigator.userActivation?.hasBeenActive) navigator.vibrate?.(80);
-  });
-
-  function words() {
-    return `${heading()}. ${payment().querySelector(".detail").textContent}`;
-  }
-
-  function tellSeen() {
-    requestAnimationFrame(() => setTimeout(() => {
-      if (connection?.socket?.readyState === WebSocket.OPEN) connection.socket.send(JSON.stringify({ seen: version() }));
-    }));
-  }
-
-  // The socket --------------------------------------------------------------------------------------------------
-
-  live.addEventListener("htmx:ws:before:connection", () => (attemptAt = now()));
-
-  live.addEventListener("htmx:ws:after:connection", (event) => {
-    connection = event.detail.connection;
-    attemptAt = now();
-    tellSeen();
-  });
-
-  live.addEventListener("htmx:ws:before:message:incoming", (event) => {
-    heardAt = now();
-    stopPolling();
-    show();
-    const text = event.detail.message.data;
-    if (text.startsWith("{") && JSON.parse(text).version > version()) refresh();
-  });
-
-  live.addEventListener("htmx:ws:close", (event) => {
-    if (DO_NOT_COME_BACK.includes(event.detail.code)) refused = true;
-    if (isLive()) lostAt = now();
-    heardAt = 0;
-    show();
-  });
-
-  function reconnect() {
-    if (refused || (!heardAt && now() - attemptAt < 1_000)) return; // Back fires two events that lead here
-    attemptAt = now();
-    // socket.close(4000) would be echoed as 1000 and end the extension's efforts; this is the way to start anew.
-    htmx.process(live, true);
-  }
-
-  // The present fragment, whenever there is reason to think that it is newer -------------------------------------
-
-  let wanted = 0;
-  let loaded = 0;
-  let loading = null;
-  let loadedAt = 0;
-
-  async function get(url, milliseconds, controller, headers = {}) {
-    const timer = setTimeout(() => controller.abort(), milliseconds);
-    try {
-      const response = await fetch(url, { signal: controller.signal, headers });
-      return { response, text: await response.text() };
-    } finally {
-      clearTimeout(timer);
-    }
-  }
-
-  function refresh({ restart = false } = {}) {
-    wanted += 1;
-    if (restart) loading?.abort(); // it may hang in a network that is gone
-    if (!loading || restart) load();
-  }
-
-  async function load() {
-    const goal = wanted;
-    const request = (loading = new AbortController());
-    loadedAt = now();
-    try {
-      const { response, text } = await get(live.dataset.page, 8_000, request, { "HX-Request": "true" });
-      if (!response.ok) return;
-      await htmx.swap({ sourceElement: live, target: "#payment", swap: "outerMorph", text, transition: false });
-      loaded = goal;
-    } catch {
-      // The clock below tries again.
-    } finally {
-      if (loading === request) loading = null;
-      if (!loading && loaded === goal && wanted > goal) load();
-    }
-  }
-
-  // Polling, while the socket is not proven alive; the server holds each poll until there is news -----------------
-
-  let polling = null;
-  let pollTimer = 0;
-  let hold = 0; // s that the server may hold the next poll
-  let pollAnswered = false;
-
-  function startPolling() {
-    if (!polling && payment().dataset.final === "false") poll();
-  }
-
-  function stopPolling() {
-    polling?.abort();
-    polling = null;
-    pollAnswered = false;
-    clearTimeout(pollTimer);
-  }
-
-  async function poll() {
-    const request = (polling = new AbortController());
-    const begun = now();
-    const question = `&seen=${version()}` + (hold ? `&since=${version()}&wait=${hold}` : "");
-    let pause = RETRY;
-    try {
-      const { response, text } = await get(live.dataset.poll + question, hold * 1_000 + 5_000, request);
-      if (polling !== request || response.status === 404) return; // after a 404 nobody starts again
-      const advice = (Number(response.headers.get("Retry-After")) || 3) * 1_000;
-      pollAnswered = response.ok;
-      hold = response.ok ? Math.min(LONGEST_HOLD, advice / 1_000) : 0;
-      pause = response.ok ? Math.max(500, advice - (now() - begun)) : Math.max(RETRY, advice);
-      if (response.ok) compare(JSON.parse(text));
-    } catch {
-      if (polling !== request) return;
-      pollAnswered = false;
-      hold = 0;
-    }
-    if (polling !== request) return; // the answer was final, and ended the polling
-    show();
-    pollTimer = setTimeout(poll, pause * (0.8 + Math.random() * 0.4));
-  }
-
-  function compare(news) {
-    const shown = payment().dataset;
-    const differs = news.status !== shown.status || String(news.final) !== shown.final;
-    if (news.version > version() || (news.version === version() && differs)) refresh();
-    if (news.final) stopPolling();
-  }
-
-  // Coming back: from another app, another page, another network --------------------------------------------------
-
-  addEventListener("online", () => {
-    refresh({ restart: true });
-    reconnect();
-    show();
-  });
-  addEventListener("offline", () => show());
-  addEventListener("pageshow", (event) => {
-    if (!event.persisted) return;
-    refresh({ restart: true });
-    reconnect(); // the extension closed its socket with 1000 when the page was left, and lets it rest
-  });
-  document.addEventListener("visibilitychange", () => {
-    if (document.hidden) return;
-    refresh({ restart: true });
-    if (now() - heardAt > DOUBTFUL) reconnect();
-  });
-  live.addEventListener("click", (event) => {
-    if (!event.target.matches("[data-refresh]")) return;
-    event.preventDefault();
-    refresh({ restart: true });
-  });
-
-  // Words about the connection, and the clocks --------------------------------------------------------------------
-
-  let said = "";
-  let backUntil = 0;
-
-  function show() {
-    const lost = now() - lostAt;
-    const state = !navigator.onLine ? "offline" : isLive() ? "live" : pollAnswered ? "polling" : "reconnecting";
-    if (root.dataset.connection === "offline" && state !== "offline") backUntil = now() + 3_000;
-    root.dataset.connection = state;
-    let words = state;
-    if (state === "reconnecting") words = lost < 2_000 ? "" : lost < 20_000 ? "reconnecting" : "lost";
-    else if (state !== "offline" && now() < backUntil) words = "back";
-    if (words === said) return;
-    said = root.dataset.says = words;
-    if (["offline", "back", "lost"].includes(words)) say(live.querySelector(`[data-when=${words}]`).textContent);
-  }
-
-  let clocks = [];
-
-  function startClocks() {
-    clocks = [...payment().querySelectorAll("[data-seconds]")].map((element) => {
-      const seconds = Number(element.dataset.seconds);
-      return { element, until: now() + seconds * 1_000, warn: seconds > 20, over: false };
-    });
-    clocks.forEach(turn);
-  }
-
-  function turn(clock) {
-    const left = Math.max(0, Math.ceil((clock.until - now()) / 1_000));
-    const bar = clock.element.querySelector("progress");
-    clock.element.querySelector(".clock").textContent = `${Math.floor(left / 60)}:${String(left % 60).padStart(2, "0")}`;
-    if (bar) {
-      bar.value = left;
-      clock.element.classList.toggle("low", left <= 20);
-      if (clock.warn && left <= 20 && left > 0) say(document.getElementById("words").dataset.low);
-      if (left <= 20) clock.warn = false;
-    }
-    if (left > 0 || clock.over) return;
-    clock.over = true;
-    refresh(); // the server knows what zero means: never "failed"
-  }
-
-  setInterval(() => {
-    clocks.forEach(turn);
-    const silentFor = now() - Math.max(heardAt, attemptAt);
-    if (silentFor > SILENCE) {
-      if (heardAt) lostAt = now();
-      heardAt = 0;
-      reconnect();
-    }
-    if (!isLive() && now() - lostAt > GRACE) startPolling();
-    if (wanted > loaded && !loading && now() - loadedAt > RETRY) load();
-    show();
-  }, 1_000);
-
-  startClocks();
-  show();
+"use strict";
+const root = document.documentElement;
+root.classList.add("js");
+const buttonOf = (form) => [...form.elements].find(({ type }) => type === "submit") ?? form;
+document.addEventListener("submit", ({ target }) => {
+if (!target.matches("[data-once]")) return;
+buttonOf(target).disabled = true;
+buttonOf(target).setAttribute("aria-busy", "true");
+});
+addEventListener("pageshow", () => {
+for (const form of document.querySelectorAll("[data-once]")) {
+buttonOf(form).disabled = false; // the browser's Back brings the page as it was left
+buttonOf(form).removeAttribute("aria-busy");
+}
+if (location.hash === "#phone_number") document.querySelector("#phone_number")?.select();
+});
+document.addEventListener("click", ({ target }) => {
+if (target.matches("[data-print]")) print();
+if (target.matches("[data-copy]")) copy(target);
+});
+function copy(button) {
+const selection = getSelection();
+selection.selectAllChildren(document.getElementById(button.dataset.copy));
+if (document.execCommand("copy")) {
+button.textContent = button.dataset.done;
+say(button.dataset.done);
+selection.removeAllRanges();
+}
+}
+function say(words, region = "words") {
+const element = document.getElementById(region);
+if (element) element.textContent = words;
+}
+const live = document.getElementById("live");
+if (!live) return;
+const DO_NOT_COME_BACK = [4400, 4403, 4404, 4429];
+const SILENCE = 35_000; // ms; the server pings every 15 s, and a cut network fires no close event
+const DOUBTFUL = 20_000; // ms without a word, after which a page that comes to the front connects anew
+const GRACE = 3_000; // ms that a socket may take before we poll
+const RETRY = 3_000; // ms between attempts while nothing answers
+const LONGEST_HOLD = 25; // s the server holds a poll at most
+htmx.config.ws = {
+reconnectMaxDelay: 3_500,
+reconnectCodes: { includes: (code) => !DO_NOT_COME_BACK.includes(code) },
+pauseOnBackground: false,
+};
+const payment = () => document.getElementById("payment");
+const version = () => Number(payment().dataset.version);
+const heading = () => payment().querySelector("h1").textContent;
+const afterHeading = document.title.slice(heading().length); // amount and shop
+const now = () => Date.now();
+let connection = null;
+let refused = false;
+let heardAt = 0; // when the socket last said anything; 0: not since it opened
+let attemptAt = now();
+let lostAt = now();
+const isLive = () => heardAt > 0 && now() - heardAt < SILENCE;
+const ORDER = { sending: 0, waiting: 1, checking: 2 };
+function isOlder(next, shown) {
+if (next.version !== shown.version) return Number(next.version) < Number(shown.version);
+if (shown.final === "true" && next.final === "false") return true;
+return (ORDER[next.state] ?? 3) < (ORDER[shown.state] ?? 3);
+}
+live.addEventListener("htmx:before:swap", (event) => {
+const next = event.detail.tasks.map((task) => task.fragment.querySelector("#payment")).find(Boolean);
+if (!next || isOlder(next.dataset, payment().dataset)) return event.preventDefault();
+const typed = live.dataset.phone;
+if (typed) next.querySelectorAll(".phone").forEach((element) => (element.textContent = typed));
+});
+let painted = version();
+let told = words();
+live.addEventListener("htmx:after:swap", () => {
+startClocks();
+if (version() !== painted) tellSeen();
+painted = version();
+if (words() === told) return;
+told = words();
+document.title = heading() + afterHeading;
+const paid = payment().dataset.state === "paid";
+say(told, paid ? "alert" : "words");
+if (paid && navigator.userActivation?.hasBeenActive) navigator.vibrate?.(80);
+});
+function words() {
+return `${heading()}. ${payment().querySelector(".detail").textContent}`;
+}
+function tellSeen() {
+requestAnimationFrame(() => setTimeout(() => {
+if (connection?.socket?.readyState === WebSocket.OPEN) connection.socket.send(JSON.stringify({ seen: version() }));
+}));
+}
+live.addEventListener("htmx:ws:before:connection", () => (attemptAt = now()));
+live.addEventListener("htmx:ws:after:connection", (event) => {
+connection = event.detail.connection;
+attemptAt = now();
+tellSeen();
+});
+live.addEventListener("htmx:ws:before:message:incoming", (event) => {
+heardAt = now();
+stopPolling();
+show();
+const text = event.detail.message.data;
+if (text.startsWith("{") && JSON.parse(text).version > version()) refresh();
+});
+live.addEventListener("htmx:ws:close", (event) => {
+if (DO_NOT_COME_BACK.includes(event.detail.code)) refused = true;
+if (isLive()) lostAt = now();
+heardAt = 0;
+show();
+});
+function reconnect() {
+if (refused || (!heardAt && now() - attemptAt < 1_000)) return; // Back fires two events that lead here
+attemptAt = now();
+htmx.process(live, true);
+}
+let wanted = 0;
+let loaded = 0;
+let loading = null;
+let loadedAt = 0;
+async function get(url, milliseconds, controller, headers = {}) {
+const timer = setTimeout(() => controller.abort(), milliseconds);
+try {
+const response = await fetch(url, { signal: controller.signal, headers });
+return { response, text: await response.text() };
+} finally {
+clearTimeout(timer);
+}
+}
+function refresh({ restart = false } = {}) {
+wanted += 1;
+if (restart) loading?.abort(); // it may hang in a network that is gone
+if (!loading || restart) load();
+}
+async function load() {
+const goal = wanted;
+const request = (loading = new AbortController());
+loadedAt = now();
+try {
+const { response, text } = await get(live.dataset.page, 8_000, request, { "HX-Request": "true" });
+if (!response.ok) return;
+await htmx.swap({ sourceElement: live, target: "#payment", swap: "outerMorph", text, transition: false });
+loaded = goal;
+} catch {
+} finally {
+if (loading === request) loading = null;
+if (!loading && loaded === goal && wanted > goal) load();
+}
+}
+let polling = null;
+let pollTimer = 0;
+let hold = 0; // s that the server may hold the next poll
+let pollAnswered = false;
+function startPolling() {
+if (!polling && payment().dataset.final === "false") poll();
+}
+function stopPolling() {
+polling?.abort();
+polling = null;
+pollAnswered = false;
+clearTimeout(pollTimer);
+}
+async function poll() {
+const request = (polling = new AbortController());
+const begun = now();
+const question = `&seen=${version()}` + (hold ? `&since=${version()}&wait=${hold}` : "");
+let pause = RETRY;
+try {
+const { response, text } = await get(live.dataset.poll + question, hold * 1_000 + 5_000, request);
+if (polling !== request || response.status === 404) return; // after a 404 nobody starts again
+const advice = (Number(response.headers.get("Retry-After")) || 3) * 1_000;
+pollAnswered = response.ok;
+hold = response.ok ? Math.min(LONGEST_HOLD, advice / 1_000) : 0;
+pause = response.ok ? Math.max(500, advice - (now() - begun)) : Math.max(RETRY, advice);
+if (response.ok) compare(JSON.parse(text));
+} catch {
+if (polling !== request) return;
+pollAnswered = false;
+hold = 0;
+}
+if (polling !== request) return; // the answer was final, and ended the polling
+show();
+pollTimer = setTimeout(poll, pause * (0.8 + Math.random() * 0.4));
+}
+function compare(news) {
+const shown = payment().dataset;
+const differs = news.status !== shown.status || String(news.final) !== shown.final;
+if (news.version > version() || (news.version === version() && differs)) refresh();
+if (news.final) stopPolling();
+}
+addEventListener("online", () => {
+refresh({ restart: true });
+reconnect();
+show();
+});
+addEventListener("offline", () => show());
+addEventListener("pageshow", (event) => {
+if (!event.persisted) return;
+refresh({ restart: true });
+reconnect(); // the extension closed its socket with 1000 when the page was left, and lets it rest
+});
+document.addEventListener("visibilitychange", () => {
+if (document.hidden) return;
+refresh({ restart: true });
+if (now() - heardAt > DOUBTFUL) reconnect();
+});
+live.addEventListener("click", (event) => {
+if (!event.target.matches("[data-refresh]")) return;
+event.preventDefault();
+refresh({ restart: true });
+});
+let said = "";
+let backUntil = 0;
+function show() {
+const lost = now() - lostAt;
+const state = !navigator.onLine ? "offline" : isLive() ? "live" : pollAnswered ? "polling" : "reconnecting";
+if (root.dataset.connection === "offline" && state !== "offline") backUntil = now() + 3_000;
+root.dataset.connection = state;
+let words = state;
+if (state === "reconnecting") words = lost < 2_000 ? "" : lost < 20_000 ? "reconnecting" : "lost";
+else if (state !== "offline" && now() < backUntil) words = "back";
+if (words === said) return;
+said = root.dataset.says = words;
+if (["offline", "back", "lost"].includes(words)) say(live.querySelector(`[data-when=${words}]`).textContent);
+}
+let clocks = [];
+function startClocks() {
+clocks = [...payment().querySelectorAll("[data-seconds]")].map((element) => {
+const seconds = Number(element.dataset.seconds);
+return { element, until: now() + seconds * 1_000, warn: seconds > 20, over: false };
+});
+clocks.forEach(turn);
+}
+function turn(clock) {
+const left = Math.max(0, Math.ceil((clock.until - now()) / 1_000));
+const bar = clock.element.querySelector("progress");
+clock.element.querySelector(".clock").textContent = `${Math.floor(left / 60)}:${String(left % 60).padStart(2, "0")}`;
+if (bar) {
+bar.value = left;
+clock.element.classList.toggle("low", left <= 20);
+if (clock.warn && left <= 20 && left > 0) say(document.getElementById("words").dataset.low);
+if (left <= 20) clock.warn = false;
+}
+if (left > 0 || clock.over) return;
+clock.over = true;
+refresh(); // the server knows what zero means: never "failed"
+}
+setInterval(() => {
+clocks.forEach(turn);
+const silentFor = now() - Math.max(heardAt, attemptAt);
+if (silentFor > SILENCE) {
+if (heardAt) lostAt = now();
+heardAt = 0;
+reconnect();
+}
+if (!isLive() && now() - lostAt > GRACE) startPolling();
+if (wanted > loaded && !loading && now() - loadedAt > RETRY) load();
+show();
+}, 1_000);
+startClocks();
+show();
 })();
 ;

@@ -37,7 +37,22 @@ def test_an_unlisted_vendored_script_is_refused(tmp_path, monkeypatch):
 
 
 def test_the_core_stands_before_its_extension_and_our_script():
-    text = bundle.BUNDLE.read_bytes()
-    positions = [text.index(part.read_bytes().rstrip()) for part in bundle.PARTS]
+    text = bundle.BUNDLE.read_text("utf-8")
+    positions = [text.index(bundle.without_comments(part.read_text("utf-8"))) for part in bundle.PARTS]
     assert positions == sorted(positions)
     assert [part.name for part in bundle.PARTS] == ["htmx-4.0.1.min.js", "hx-ws-4.0.1.min.js", "checkout.js"]
+
+
+def test_comments_stay_in_the_source_and_code_does_not():
+    script = "/* What it\n   is. */\n// Why.\nlet a = 1; // kept: it may be in a string\n\n    let b = 'http://x/*';\n"
+    assert bundle.without_comments(script) == "let a = 1; // kept: it may be in a string\nlet b = 'http://x/*';"
+
+
+def test_no_literal_of_our_script_spans_lines():
+    for line in (bundle.STATIC / "checkout.js").read_text("utf-8").splitlines():
+        assert line.count("`") % 2 == 0, line
+
+
+def test_the_vendored_scripts_are_in_the_bundle_as_they_are():
+    text = bundle.BUNDLE.read_bytes()
+    assert all(part.read_bytes().rstrip() in text for part in bundle.PARTS if part.parent == bundle.VENDOR)

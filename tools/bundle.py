@@ -15,6 +15,7 @@ STATIC = Path(__file__).resolve().parent.parent / "static"
 VENDOR = STATIC / "vendor"
 PARTS = (VENDOR / "htmx-4.0.1.min.js", VENDOR / "hx-ws-4.0.1.min.js", STATIC / "checkout.js")
 BUNDLE = STATIC / "checkout.bundle.js"
+_FOR_READERS = re.compile(r"^[ \t]*(?:/\*.*?\*/\n|//[^\n]*\n|\n)|^[ \t]+", re.MULTILINE | re.DOTALL)
 _ROW = re.compile(r"^\| `(?P<file>[^`]+)` \|.*\| `(?P<digest>[0-9a-f]{64})` \|", re.MULTILINE)
 
 
@@ -37,7 +38,15 @@ def check_vendor() -> None:
 
 def bundled() -> bytes:
     """Return the bundle: the parts in order, each closed by `;` so that none runs into the next."""
-    return b"".join(part.read_bytes().rstrip() + b"\n;\n" for part in PARTS)
+    return b"".join(without_comments(part.read_text("utf-8")).encode() + b"\n;\n" for part in PARTS)
+
+
+def without_comments(script: str) -> str:
+    """Leave out what only readers of the source need: lines that are comments, and indentation.
+
+    A fifth of our script's bytes on the wire. It knows no JavaScript, so a template literal must not span lines.
+    """
+    return _FOR_READERS.sub("", script).strip()
 
 
 def main() -> int:

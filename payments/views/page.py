@@ -9,6 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_GET
 
 from pages import capability
@@ -27,6 +28,8 @@ def screen_for(request: HttpRequest, about: Facts) -> dict[str, Any]:
     return {**shown, "phone_shown": typed or shown["phone_shown"], "phone_typed": typed or ""}
 
 
+# Compressed though it is secret: it repeats nothing of a request whose sender does not know its address already.
+@gzip_page
 @require_GET
 def payment(request: HttpRequest, transaction_id: uuid.UUID) -> HttpResponse:
     """Show the customer's page, or only its live part to htmx."""
@@ -34,6 +37,7 @@ def payment(request: HttpRequest, transaction_id: uuid.UUID) -> HttpResponse:
     return _payment_page(request, transaction_id, template)
 
 
+@gzip_page
 @require_GET
 def receipt(request: HttpRequest, transaction_id: uuid.UUID) -> HttpResponse:
     """Show the receipt of a paid payment, with the number masked: receipts are printed and passed on."""
