@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
+from email.utils import formataddr
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -225,6 +226,12 @@ CHANNEL_LAYERS: dict[str, Any] = {
     if REDIS_URLS
     else {"BACKEND": "channels.layers.InMemoryChannelLayer", "CONFIG": {"capacity": 1500}}
 }
+
+# E-mail ---------------------------------------------------------------------------------------------------------
+
+globals().update(env.parsed("EMAIL_URL", "consolemail://", environ.Env.email_url_config))
+EMAIL_TIMEOUT = 10  # seconds for each step of a conversation with the mail server
+DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", formataddr((SHOP_NAME, f"receipts@{_public.hostname}")))
 
 # Language and time ----------------------------------------------------------------------------------------------
 

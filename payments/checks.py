@@ -99,7 +99,7 @@ def _includes_daraja(resolver: URLResolver) -> bool:
 @register(Tags.security, deploy=True)
 def check_production(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     """Explain what must not be when real money is taken."""
-    found = [*_check_public_base_url(), *_check_hosts(), *_check_secrets(), *_check_credentials()]
+    found = [*_check_public_base_url(), *_check_hosts(), *_check_secrets(), *_check_credentials(), *_check_mail()]
     return [message for message in found if message]
 
 
@@ -140,6 +140,13 @@ def _check_credentials() -> list[CheckMessage]:
     if not settings.MPESA_PASSKEY.startswith(SANDBOX_PASSKEY_START):
         return []
     return [Error("MPESA_PASSKEY is the sandbox's public one; production has its own.", id="papo.E012")]
+
+
+def _check_mail() -> list[CheckMessage]:
+    if settings.SIMULATOR or not settings.EMAIL_BACKEND.endswith("console.EmailBackend"):
+        return []
+    sentence = "EMAIL_URL is not set: receipts, with their addresses, are written to the server's output only."
+    return [checks.Warning(sentence, id="papo.W012")]
 
 
 @register(Tags.database)

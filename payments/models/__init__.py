@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from payments.models.control import DarajaToken, PromptGate, QueryBudget, UnwantedPhone
 from payments.models.evidence import Callback, Discrepancy
+from payments.models.mail import Mail
 from payments.models.payment import Reason, Source, Status, Transaction, TransactionEvent
 
 __all__ = [
     "Callback",
     "DarajaToken",
     "Discrepancy",
+    "Mail",
     "PromptGate",
     "QueryBudget",
     "Reason",

@@ -80,6 +80,7 @@ def test_routes_that_move_real_money_on_a_get_are_refused(settings: Any) -> None
 
 
 PRODUCTION = {
+    "SIMULATOR": False,
     "MPESA_ENVIRONMENT": "production",
     "PUBLIC_BASE_URL": "https://shop.example",
     "ALLOWED_HOSTS": ["shop.example"],
@@ -95,6 +96,7 @@ PRODUCTION = {
         ({"PUBLIC_BASE_URL": "http://shop.example", "TRUSTED_PROXIES": ()}, ["papo.E010"]),
         ({"PUBLIC_BASE_URL": "https://mpesa.example"}, ["papo.W010"]),
         ({"TRUSTED_PROXIES": ()}, ["papo.W011"]),
+        ({"EMAIL_BACKEND": "django.core.mail.backends.console.EmailBackend"}, ["papo.W012"]),
         ({"ALLOWED_HOSTS": ["*"]}, ["papo.E011"]),
         ({"CALLBACK_SECRETS": ["n" * 40, "s" * 40], "SECRET_KEY": "s" * 40}, ["papo.E013"]),
         ({"MPESA_PASSKEY": checks.SANDBOX_PASSKEY_START + "0" * 32}, ["papo.E012"]),
