@@ -8,3 +8,7 @@ class PaymentsConfig(AppConfig):
 
     def ready(self) -> None:
         from payments import checks  # noqa: F401 - registers the system checks
+        from payments.deliveries import note_committed
+        from payments.signals import transaction_changed
+
+        transaction_changed.connect(note_committed, dispatch_uid="payments.deliveries")

@@ -7,7 +7,6 @@ between the mail server's yes and our note of it sends again, under the same Mes
 from __future__ import annotations
 
 import hashlib
-import threading
 from datetime import timedelta
 from smtplib import SMTPException
 from urllib.parse import urlsplit
@@ -15,7 +14,7 @@ from urllib.parse import urlsplit
 import structlog
 from django.conf import settings
 from django.core.mail import EmailMessage
-from django.db import DatabaseError, connection
+from django.db import DatabaseError
 from django.db.models import F
 from django.db.transaction import atomic
 from django.utils import timezone
@@ -98,22 +97,3 @@ def _keep_for_later(letter: Mail, error: Exception) -> None:
     # Only the kind of error: the server's own words repeat the customer's address.
     Mail.objects.filter(pk=letter.pk).update(send_after=next_try, error=type(error).__name__)
     log.warning("mail.failed", key=letter.key, error=type(error).__name__, attempts=attempts, given_up=next_try is None)
-
-
-def run_forever(stop: threading.Event) -> None:
-    """Send what is due every second until `stop` is set; no fault of a round ends the loop."""
-    while not stop.is_set():
-        try:
-            send_due()
-        except Exception as error:
-            log.warning("mail.round_failed", error=type(error).__name__)
-        finally:
-            connection.close()
-        stop.wait(LOOK_EVERY)
-
-
-def start(stop: threading.Event) -> threading.Thread:
-    """Begin sending beside the caller, in a thread that never keeps a process from ending."""
-    thread = threading.Thread(target=run_forever, args=(stop,), name="mail", daemon=True)
-    thread.start()
-    return thread

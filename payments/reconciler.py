@@ -19,7 +19,8 @@ from django.db import connection
 from django.db.models import Exists, F, OuterRef, Q
 from django.utils import timezone
 
-from payments import budget, inbox, mail, spool
+from payments import budget, deliveries, inbox, mail, spool
+from payments.beside import run_beside
 from payments.daraja import client
 from payments.models import Callback, Status, Transaction
 from payments.settlement import expire, settle_query
@@ -76,13 +77,16 @@ def run_pass() -> int:
     """Do all that is due now and wait until it is done; return how many payments were asked about or expired."""
     with ThreadPoolExecutor(max_workers=ASKERS, thread_name_prefix="reconciler") as askers:
         expired, questions = _pass(askers)
+    deliveries.flush()
     mail.send_due()
     return expired + sum(1 for question in questions if question.result())
 
 
 def run_forever(stop: threading.Event) -> None:
     """Begin a pass every half second until `stop` is set; no fault of a pass ends the loop."""
-    mail.start(stop)  # apart: a mail server that hangs must hold up neither questions nor expiry
+    # Apart: a mail server that hangs must hold up neither questions nor expiry.
+    run_beside("mail", mail.send_due, every=mail.LOOK_EVERY, stop=stop)
+    run_beside("deliveries", deliveries.flush, every=deliveries.FLUSH_EVERY, stop=stop)
     with ThreadPoolExecutor(max_workers=ASKERS, thread_name_prefix="reconciler") as askers:
         asked: list[Future[bool]] = []
         while not stop.is_set():

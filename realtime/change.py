@@ -10,6 +10,7 @@ from django.template.loader import render_to_string
 from django.utils import translation
 
 from payments import documents
+from payments.models import Status
 
 
 class Change:
@@ -22,6 +23,11 @@ class Change:
         self.transaction_id = UUID(facts["transaction_id"])
         self.version: int = facts["version"]
         self._texts: dict[tuple[str, bool], str] = {}
+
+    @property
+    def is_an_end(self) -> bool:
+        """Whether the payment has ended with this version or an earlier one."""
+        return bool(self.facts["status"] != Status.PENDING)
 
     def text(self, language: str, *, as_json: bool) -> str:
         """Return the frame for a reader of `language`: the status document, or the page's fragment for htmx."""

@@ -20,6 +20,7 @@ from django.http import HttpRequest, parse_cookie
 from django.utils.translation import get_language_from_request
 
 import strict_json
+from payments import deliveries
 from payments.documents import load_facts
 from realtime.audience import audience
 from realtime.change import Change
@@ -103,6 +104,7 @@ class PaymentConsumer(LiveSocket):
     """
 
     version = 0  # the last one sent
+    _has_ended = False  # with that version, or before it
     _pending: Change | None = None
     _ping_is_due = False
     _writer: asyncio.Task[None] | None = None
@@ -175,13 +177,19 @@ class PaymentConsumer(LiveSocket):
         change, self._pending = self._pending, None
         if change is not None:
             text = change.text(self.language, as_json=self.as_json)
-            self.version = change.version
+            watched, self.version = self.version > 0, change.version
             await self.send(text_data=text)
+            self._note_sent(change, watched=watched)
         elif asyncio.get_running_loop().time() > self._ends_at:
             await self.finish(COME_BACK)
         else:
             self._ping_is_due = False
             await self.send(text_data=json.dumps({"type": "ping", "version": self.version}))
+
+    def _note_sent(self, change: Change, *, watched: bool) -> None:
+        self._has_ended = change.is_an_end
+        if self._has_ended:
+            deliveries.note_sent(self.transaction_id, change.version, deliveries.Channel.SOCKET, watched=watched)
 
     # The heartbeat: without it a page never learns that its network was cut
 
@@ -203,7 +211,10 @@ class PaymentConsumer(LiveSocket):
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         """Take `{"seen": version}`; anything else is forgiven a few times."""
         self._messages += 1
-        if self._messages <= MESSAGES_PER_HEARTBEAT and _is_seen(text_data):
+        seen = _read_seen(text_data) if self._messages <= MESSAGES_PER_HEARTBEAT else None
+        if seen is not None:
+            if self._has_ended and seen <= self.version:
+                deliveries.note_seen(self.transaction_id, seen)
             return
         self._bad_messages += 1
         if self._bad_messages > FORGIVEN_MESSAGES and not self._is_over:
@@ -215,15 +226,16 @@ def _read_uuid(text: str) -> UUID | None:
     return UUID(text) if _UUID.fullmatch(text) else None
 
 
-def _is_seen(text: str | None) -> bool:
+def _read_seen(text: str | None) -> int | None:
+    """Return the version that a page says it shows; None for every other message."""
     if text is None or len(text) > LONGEST_MESSAGE:
-        return False
+        return None
     try:
         message = strict_json.read(text.encode())
     except ValueError:
-        return False
+        return None
     seen = message.get("seen") if isinstance(message, dict) else None
-    return type(seen) is int and 1 <= seen <= LARGEST_VERSION
+    return seen if type(seen) is int and 1 <= seen <= LARGEST_VERSION else None
 
 
 def _asks_for_json(scope: dict[str, Any]) -> bool:

@@ -90,7 +90,9 @@ return `${heading()}. ${payment().querySelector(".detail").textContent}`;
 }
 function tellSeen() {
 requestAnimationFrame(() => setTimeout(() => {
-if (connection?.socket?.readyState === WebSocket.OPEN) connection.socket.send(JSON.stringify({ seen: version() }));
+const seen = version();
+if (connection?.socket?.readyState === WebSocket.OPEN) connection.socket.send(JSON.stringify({ seen }));
+else if (!polling) fetch(`${live.dataset.poll}&seen=${seen}`).catch(() => {}); // the last poll was the answer
 }));
 }
 live.addEventListener("htmx:ws:before:connection", () => (attemptAt = now()));

@@ -13,8 +13,9 @@ from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_GET
 
 from pages import capability
+from payments import deliveries
 from payments.documents import Facts, facts, screen
-from payments.models import Transaction
+from payments.models import Status, Transaction
 from shop.limits import unknown_page
 
 
@@ -55,5 +56,7 @@ def _payment_page(
     payment = known.filter(pk=transaction_id).first()
     if payment is None:
         return unknown_page(request)
+    if payment.status != Status.PENDING:
+        deliveries.note_sent(payment.pk, payment.version, deliveries.Channel.PAGE, watched=False)
     context = {"payment": shown(request, facts(payment)), "order": payment.order}
     return capability(render(request, template, context))

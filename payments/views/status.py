@@ -12,9 +12,10 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from jsonhttp import Problem, json_route
-from payments import waiting
+from payments import deliveries, waiting
 from payments.db import release_connection
 from payments.documents import Facts, document, facts, is_final, load_facts, poll_after
+from payments.models import Status
 from payments.views.naming import order_named, parse_uuid, refuse_guesser
 from shop.orders import order_document
 
@@ -25,7 +26,20 @@ LONGEST_NUMBER = 9  # digits; larger ones in a query all mean the same, and int(
 @json_route("GET")
 async def payment_status(request: HttpRequest) -> HttpResponse:
     """Answer a poll; with `since` and `wait` hold it until there is something newer or the time is up."""
-    return _status_response(request, await _awaited_facts(request))
+    about = await _awaited_facts(request)
+    _note_delivery(request, about)
+    return _status_response(request, about)
+
+
+def _note_delivery(request: HttpRequest, about: Facts) -> None:
+    """Note that the end of a payment leaves with this answer, or that the asking page says it shows it already."""
+    if about["status"] == Status.PENDING:
+        return
+    transaction_id, version = uuid.UUID(about["transaction_id"]), about["version"]
+    shown = request.GET.get("seen") or request.GET.get("since") or ""
+    deliveries.note_sent(transaction_id, version, deliveries.Channel.POLL, watched=shown not in {"", str(version)})
+    if request.GET.get("seen") == str(version):
+        deliveries.note_seen(transaction_id, version)
 
 
 async def _awaited_facts(request: HttpRequest) -> Facts:
