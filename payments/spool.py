@@ -1,12 +1,13 @@
 """Callbacks on disk while the database is away: Safaricom tells us once, so what it says must be kept somewhere.
 
 One file per process, held by a lock as long as its owner lives; `replay` empties our own file and those of the dead.
-A record is its length, its SHA-256 and its payload, so that a tail torn by a power cut is seen and skipped. Only
+A record is its length, its SHA-256 and its payload, so that one torn by a power cut is seen and skipped. Only
 bodies that came with a valid token are written, with the payment's id and never with the token.
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import json
@@ -61,11 +62,28 @@ def append(transaction_id: uuid.UUID, body: bytes, remote_address: str | None) -
     with _lock:
         if _bytes_in_all() + len(record) > LARGEST_SPOOL:
             raise SpoolFull
-        file = _own_file()
-        file.write(record)
-        file.flush()
-        os.fsync(file.fileno())
+        try:
+            _write(record)
+        except OSError:
+            _leave_own_file()
+            raise
     log.warning("callback.spooled", transaction_id=str(transaction_id))
+
+
+def _write(record: bytes) -> None:
+    file = _own_file()
+    file.write(record)
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _leave_own_file() -> None:
+    """Let go of a file that took half a record: what is written after that would never be read."""
+    global _own
+    mine, _own = _own, None
+    if mine is not None:
+        with contextlib.suppress(OSError):  # closing tries once more to write what did not fit
+            mine[1].close()
 
 
 def _own_file() -> BinaryIO:
@@ -74,10 +92,13 @@ def _own_file() -> BinaryIO:
         directory = _directory()
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = directory / f"{os.getpid()}-{uuid.uuid4().hex}.spool"
-        file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600), "wb")
+        new = path.with_suffix(".new")
+        file = os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600), "wb")
         fcntl.flock(file, fcntl.LOCK_EX)
-        _sync_directory(directory)
+        # Named only when it is locked: in between another process would take it for a dead one's, and delete it.
+        new.rename(path)
         _own = path, file
+        _sync_directory(directory)
     return _own[1]
 
 
@@ -94,6 +115,11 @@ def length() -> int:
     return sum(1 for path in _files() for _record in _read(path))
 
 
+def is_empty() -> bool:
+    """Return whether nothing waits on disk, without reading what does."""
+    return _bytes_in_all() == 0
+
+
 def replay(take: Callable[[Arrived], object]) -> int:
     """Give every spooled callback to `take`, then delete the files; return how many were given.
 
@@ -102,7 +128,7 @@ def replay(take: Callable[[Arrived], object]) -> int:
     """
     taken = _replay_own(take)
     for path in _files():
-        with path.open("rb") as file:
+        with contextlib.suppress(FileNotFoundError), path.open("rb") as file:  # another process may be faster
             if _is_orphan(file):
                 taken += _empty(path, take)
     return taken
@@ -147,11 +173,20 @@ def _read(path: Path, *, report: bool = False) -> Iterator[Arrived]:
     while at < len(data):
         payload = _payload(data, at)
         if payload is None:
-            if report:
-                log.error("spool.torn", bytes_skipped=len(data) - at)
-            return
+            at = _skip(data, at, report=report)
+            continue
         yield _arrived(payload)
         at += _HEAD.size + len(payload)
+
+
+def _skip(data: bytes, at: int, *, report: bool) -> int:
+    """Return where the next record may begin: one that is torn or damaged must not hide those after it."""
+    following = data.find(_MAGIC, at + 1)
+    if following < 0:
+        following = len(data)
+    if report:
+        log.error("spool.torn", bytes_skipped=following - at)
+    return following
 
 
 def _payload(data: bytes, at: int) -> bytes | None:
@@ -177,7 +212,11 @@ def _files() -> list[Path]:
 
 
 def _bytes_in_all() -> int:
-    return sum(path.stat().st_size for path in _files())
+    total = 0
+    for path in _files():
+        with contextlib.suppress(FileNotFoundError):  # replayed by another process meanwhile
+            total += path.stat().st_size
+    return total
 
 
 def _directory() -> Path:

@@ -5,10 +5,12 @@ import stat
 import subprocess
 import sys
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import InterfaceError, InternalError, OperationalError
 
 from payments import inbox, spool
 from payments.callback_token import make_callback_token
@@ -18,10 +20,11 @@ from tests.factories import make_transaction
 
 
 @pytest.fixture(autouse=True)
-def directory(settings: Any, tmp_path: Path) -> Path:
+def directory(settings: Any, tmp_path: Path) -> Iterator[Path]:
     spool.replay(lambda _arrived: None)
     settings.CALLBACK_SPOOL_DIR = tmp_path / "spool"
-    return tmp_path / "spool"
+    yield tmp_path / "spool"
+    spool.replay(lambda _arrived: None)
 
 
 @pytest.mark.django_db
@@ -29,7 +32,7 @@ def test_a_callback_is_accepted_and_applied_later_when_the_database_is_away(
     post_callback: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     payment = make_transaction()
-    monkeypatch.setattr(inbox, "_store", raising(inbox.OperationalError("the database is gone")))
+    monkeypatch.setattr(inbox, "_store", raising(OperationalError("the database is gone")))
     assert post_callback(payment).status_code == 200
     assert (payment.status, spool.length()) == ("PENDING", 1)
     monkeypatch.undo()
@@ -40,7 +43,7 @@ def test_a_callback_is_accepted_and_applied_later_when_the_database_is_away(
 
 @pytest.mark.django_db
 def test_when_the_disk_is_full_too_the_callback_is_refused(post_callback: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inbox, "_store", raising(inbox.OperationalError()))
+    monkeypatch.setattr(inbox, "_store", raising(OperationalError()))
     monkeypatch.setattr(spool, "LARGEST_SPOOL", 10)
     assert post_callback(make_transaction()).status_code == 503
 
@@ -92,8 +95,8 @@ def test_a_damaged_record_is_not_taken(directory: Path) -> None:
 
 def test_everything_stays_while_the_database_is_still_away(directory: Path) -> None:
     spool.append(uuid.uuid4(), b"{}", None)
-    with pytest.raises(inbox.OperationalError):
-        spool.replay(raising(inbox.OperationalError()))
+    with pytest.raises(OperationalError):
+        spool.replay(raising(OperationalError()))
     assert spool.length() == 1
     assert spool.replay(lambda _arrived: None) == 1
 
@@ -113,3 +116,43 @@ def test_the_next_process_replays_what_a_killed_one_left(directory: Path) -> Non
     alive.kill()
     alive.communicate()
     assert spool.replay(lambda _arrived: None) == 1
+
+
+def test_a_record_that_the_disk_took_half_hides_none_that_come_after(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+
+    def fsync(descriptor: int) -> None:
+        path = next(directory.glob("*.spool"))
+        os.truncate(path, path.stat().st_size - 5)
+        raise OSError(28, "No space left on device")
+
+    spool.append(uuid.uuid4(), b"before", None)
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(OSError, match="No space"):
+        spool.append(uuid.uuid4(), b"lost, and answered 503", None)
+    monkeypatch.undo()
+    spool.append(uuid.uuid4(), b"after", None)
+    taken: list[spool.Arrived] = []
+    assert spool.replay(taken.append) == 2
+    assert {arrived.body for arrived in taken} == {b"before", b"after"}
+
+
+def test_a_damaged_record_hides_none_that_come_after(directory: Path) -> None:
+    for body in (b"first", b"second", b"third"):
+        spool.append(uuid.uuid4(), body, None)
+    (path,) = directory.iterdir()
+    path.write_bytes(path.read_bytes().replace(b"second", b"sEcond"))
+    taken: list[spool.Arrived] = []
+    assert spool.replay(taken.append) == 2
+    assert [arrived.body for arrived in taken] == [b"first", b"third"]
+    assert spool.is_empty()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("error", [OperationalError, InterfaceError, InternalError])
+def test_a_database_that_only_reads_is_away_too(
+    post_callback: Any, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    monkeypatch.setattr(inbox, "_store", raising(error("cannot execute INSERT in a read-only transaction")))
+    assert (post_callback(make_transaction()).status_code, spool.length()) == (200, 1)
