@@ -16,7 +16,7 @@ import structlog
 from asgiref.sync import iscoroutinefunction
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
-from django.db import InterfaceError, OperationalError
+from django.db import InterfaceError, InternalError, OperationalError
 from django.http import HttpRequest, JsonResponse
 from django.http.request import UnreadablePostError
 from django.utils.translation import gettext as _
@@ -30,6 +30,9 @@ DEFAULT_PORTS = {"http": 80, "https": 443}
 
 View = TypeVar("View", bound=Callable[..., Any])
 log = structlog.get_logger(__name__)
+
+# InternalError: what PostgreSQL says while it is read-only, as a standby is until it has been promoted.
+DATABASE_AWAY = (OperationalError, InterfaceError, InternalError)
 
 # What a browser writes into Origin: nothing before the scheme and nothing behind the port.
 _ORIGIN = re.compile(r"(https?)://(\[[0-9a-f:.]+\]|[^\s/?#@:\[\]]+)(?::([0-9]{1,5}))?", re.IGNORECASE | re.ASCII)
@@ -102,7 +105,7 @@ def problems(view: View) -> View:
             return view(request, *args, **kwargs)
         except Problem as error:
             return error.response()
-        except (OperationalError, InterfaceError) as error:
+        except DATABASE_AWAY as error:
             return _unavailable(error)
 
     @functools.wraps(view)
@@ -111,7 +114,7 @@ def problems(view: View) -> View:
             return await view(request, *args, **kwargs)
         except Problem as error:
             return error.response()
-        except (OperationalError, InterfaceError) as error:
+        except DATABASE_AWAY as error:
             return _unavailable(error)
 
     return async_wrapper if iscoroutinefunction(view) else wrapper  # type: ignore[return-value]

@@ -7,12 +7,11 @@ import sys
 from collections.abc import Callable
 from typing import Any, ParamSpec
 
-from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.translation import gettext as _
 
-from jsonhttp import is_json, problem
+from jsonhttp import DATABASE_AWAY, is_json, problem
 
 P = ParamSpec("P")
 
@@ -68,7 +67,7 @@ def not_found(request: HttpRequest, exception: Any) -> HttpResponse:
 def server_error(request: HttpRequest) -> HttpResponse:
     if _is_for_a_machine(request):
         return problem(500, "internal_error", _("Something went wrong in the shop, and it was noted."))
-    if isinstance(sys.exception(), (OperationalError, InterfaceError)):
+    if isinstance(sys.exception(), DATABASE_AWAY):
         return _database_away()
     # Without a context, and from a template that extends nothing: whatever broke may be what those need.
     return render(None, "500.html", status=500)

@@ -19,6 +19,7 @@ from payments.callback_token import callback_url
 from payments.daraja import client
 from payments.db import release_connection
 from payments.documents import document, facts
+from payments.inbox import match_orphans
 from payments.limits import Asker
 from payments.models import Discrepancy, Reason, Source, Status, Transaction
 from payments.phone_numbers import mask
@@ -75,10 +76,14 @@ def start_checkout(
     Raises `CheckoutRefused`.
     """
     asker = Asker.of(address=address, session_key=session_key)
-    _ask_about_earlier_attempts(order_id, phone_number)
-    payment, is_new = _open_payment(order_id, phone_number, asker)
-    if is_new:
-        _push_or_refuse(payment)
+    try:
+        _ask_about_earlier_attempts(order_id, phone_number)
+        payment, is_new = _open_payment(order_id, phone_number, asker)
+        if is_new:
+            _push_or_refuse(payment)
+    except CheckoutRefused as refusal:
+        log.info("push.refused", order_id=str(order_id), phone=mask(phone_number), code=refusal.code)
+        raise
     return Checkout(payment, is_new)
 
 
@@ -259,6 +264,8 @@ def _keep_ids(payment: Transaction, accepted: client.PushAccepted) -> None:
         # Daraja gave an id that another payment holds: the token still brings this payment's callback home.
         Transaction.objects.filter(pk=payment.pk).update(prompted_at=now)
         _ids_differ(payment, accepted.checkout_request_id)
+    else:
+        match_orphans(accepted.checkout_request_id)
 
 
 def _ids_differ(payment: Transaction, checkout_request_id: str) -> None:

@@ -12,12 +12,13 @@ from uuid import UUID
 
 import structlog
 from django.conf import settings
-from django.db import IntegrityError, InterfaceError, OperationalError
-from django.db.models import F
+from django.db import IntegrityError
+from django.db.models import F, Q
 from django.db.transaction import atomic
 from django.utils import timezone
 
 from environment import is_listed
+from jsonhttp import DATABASE_AWAY
 from payments import spool
 from payments.daraja.results import NotACallback, StkCallback, parse_callback
 from payments.db import release_connection
@@ -35,7 +36,8 @@ HINTS_PER_ADDRESS = 60  # in a minute
 HINTS_IN_ALL = 10_000
 HINT_AGAIN = timedelta(seconds=60)  # a hint makes us ask at most once per payment and minute
 REDRIVE_AFTER = timedelta(seconds=5)  # younger rows are still being settled by the request that stored them
-MOST_ATTEMPTS = 20  # after that a person has to look: the row stays visible as received
+MOST_ATTEMPTS = 14  # at doubling gaps, 6 hours in all; after that a person has to look: the row stays received
+ATTEMPTS_BEFORE_EXPIRY = 3  # a callback that fails more often must not keep its payment open for ever
 
 
 def receive(transaction_id: UUID, body: bytes, remote_address: str | None) -> bool:
@@ -46,7 +48,7 @@ def receive(transaction_id: UUID, body: bytes, remote_address: str | None) -> bo
     """
     try:
         return _take(Arrived(transaction_id, body, remote_address, timezone.now()))
-    except (OperationalError, InterfaceError):
+    except DATABASE_AWAY:
         release_connection()
         spool.append(transaction_id, body, remote_address)
         return _is_callback(body)
@@ -128,14 +130,16 @@ def process(callback: Callback, told: StkCallback | None = None) -> bool:
 
 
 def redrive() -> int:
-    """Settle what a crash or a fault left `received`; return how many could not be settled yet."""
-    left = Callback.objects.filter(
-        state=Callback.State.RECEIVED,
-        environment=settings.MPESA_ENVIRONMENT,
-        attempts__lt=MOST_ATTEMPTS,
-        received_at__lte=timezone.now() - REDRIVE_AFTER,
-    )
+    """Settle what a crash or a fault left `received`, at doubling gaps; return how many could not be settled yet."""
+    left = Callback.objects.filter(_is_due(), state=Callback.State.RECEIVED, environment=settings.MPESA_ENVIRONMENT)
     return sum(not process(callback) for callback in left.order_by("id")[:200])
+
+
+def _is_due() -> Q:
+    now, due = timezone.now(), Q()
+    for attempts in range(MOST_ATTEMPTS):
+        due |= Q(attempts=attempts, received_at__lte=now - REDRIVE_AFTER * 2 ** max(0, attempts - 1))
+    return due
 
 
 def replay_spool() -> int:
@@ -186,9 +190,18 @@ def _room_for_hint(checkout_request_id: str, remote_address: str | None) -> bool
 
 
 def _ask_for_hint(checkout_request_id: str) -> None:
-    """Move the payment's next question to now, at most once a minute."""
+    """Move the payment's next question to now, at most once a minute, unless it is due already."""
     now = timezone.now()
     payment = Transaction.objects.filter(
         environment=settings.MPESA_ENVIRONMENT, checkout_request_id=checkout_request_id
     ).exclude(status=Status.COMPLETED)
-    payment.exclude(hinted_at__gt=now - HINT_AGAIN).update(hinted_at=now, check_after=now)
+    payment.exclude(hinted_at__gt=now - HINT_AGAIN).exclude(check_after__lte=now).update(hinted_at=now, check_after=now)
+
+
+def match_orphans(checkout_request_id: str) -> None:
+    """Have Daraja asked at once about a payment whose id has just become known, if hints about it came before."""
+    orphans = Callback.objects.filter(
+        environment=settings.MPESA_ENVIRONMENT, checkout_request_id=checkout_request_id, state=Callback.State.HINT
+    )
+    if orphans.exists():
+        _ask_for_hint(checkout_request_id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from django.db import InterfaceError, OperationalError
+from django.db import InterfaceError, InternalError, OperationalError
 from django.test import Client
 
 import pages
@@ -53,7 +53,7 @@ def test_a_fault_of_ours_is_a_problem_for_programs(broken, db):
     assert (response.status_code, response.json()["code"]) == (500, "internal_error")
 
 
-@pytest.mark.parametrize("error", [OperationalError, InterfaceError])
+@pytest.mark.parametrize("error", [OperationalError, InterfaceError, InternalError])
 def test_a_page_without_its_database_says_come_back_soon(monkeypatch, db, error):
     def fail(*args, **kwargs):
         raise error("connection to 10.0.0.5 refused")

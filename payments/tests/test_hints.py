@@ -5,9 +5,11 @@ from typing import Any
 import pytest
 
 from payments import inbox, reconciler
-from payments.models import Callback, Status
+from payments.checkout import start_checkout
+from payments.daraja.client import PushAccepted
+from payments.models import Callback, Status, Transaction
 from payments.tests.conftest import FakeDaraja, callback_body
-from tests.factories import make_transaction
+from tests.factories import make_order, make_transaction, new_phone_number
 
 pytestmark = pytest.mark.django_db
 
@@ -70,3 +72,17 @@ def test_hints_use_a_tenth_of_the_budget(client: Any, daraja: FakeDaraja, settin
         _hint(client, callback_body(make_transaction()))
     reconciler.run_pass()
     assert len(daraja.queries) == 1
+
+
+def test_a_hint_that_came_before_the_answer_to_the_push_has_us_ask_as_soon_as_the_id_is_known(
+    client: Any, daraja: FakeDaraja
+) -> None:
+    def accept(asked: dict[str, Any]) -> PushAccepted:
+        payment = Transaction.objects.get(phone_number=asked["phone_number"])
+        _hint(client, callback_body(payment, CheckoutRequestID="ws_CO_early"))
+        return PushAccepted("29115-1-1", "ws_CO_early")
+
+    daraja.push = accept
+    payment = start_checkout(make_order().pk, new_phone_number()).payment
+    assert (payment.status, payment.hinted_at) == ("PENDING", payment.check_after)
+    assert payment.hinted_at is not None
