@@ -90,7 +90,10 @@ class TransactionAdmin(ReadOnly):
         (_("Marks"), {"fields": ("under_review", "late", "surplus", "earlier_paid", "refunded_amount", "version")}),
         ("M-PESA", {"fields": M_PESA_FIELDS}),
         (_("When"), {"fields": ("prompted_at", "expires_at", "completed_at", "failed_at", "updated_at")}),
-        (_("Asking M-PESA"), {"fields": ("check_after", "checks", "queried_code", "queried_at", "hinted_at")}),
+        (
+            _("Asking M-PESA"),
+            {"fields": ("check_after", "checks", "queried_code", "queried_at", "hinted_at", "watched_at")},
+        ),
     )
     actions = ("complete_after_review", "leave_unpaid_after_review")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -16,7 +16,8 @@ from uuid import UUID
 import structlog
 from django.conf import settings
 from django.db import connection
-from django.db.models import Exists, F, OuterRef, Q
+from django.db.models import Case, Exists, F, OuterRef, QuerySet, Value, When
+from django.db.transaction import atomic
 from django.utils import timezone
 
 from payments import budget, deliveries, inbox, mail, spool
@@ -32,6 +33,7 @@ GAPS_AFTER_FAILURE = (20, 60, 300, 900, 3_600, 21_600, 86_400)  # money may stil
 LAST_QUESTION_BEFORE_EXPIRY = timedelta(seconds=5)
 CLAIM = timedelta(seconds=60)  # longer than any question to Daraja takes
 NO_BUDGET = timedelta(seconds=2)  # until a payment that found no budget is looked at again
+WATCHED_FOR = timedelta(seconds=40)  # after a page was last seen open; noted every 15 s
 PASS_EVERY = 0.5  # seconds
 ASKERS = 8  # questions at once: Daraja's answer takes a second or so
 BATCH = 200  # payments a pass
@@ -39,12 +41,19 @@ BATCH = 200  # payments a pass
 _last_pass: float | None = None
 
 
-def reconcile_one(payment: Transaction, *, for_hint: bool = False) -> bool:
+def reconcile_one(payment: Transaction) -> bool:
     """Ask Daraja about one payment and settle what it says; return whether it could be asked."""
-    if not payment.checkout_request_id or not budget.take_query(for_hint=for_hint):
-        return False
+    return _may_be_asked(payment) and _question(payment)
+
+
+def _may_be_asked(payment: Transaction, *, for_hint: bool = False) -> bool:
+    return bool(payment.checkout_request_id) and budget.take_query(for_hint=for_hint)
+
+
+def _question(payment: Transaction) -> bool:
+    """Ask about a payment that has its question from the budget; False when Daraja wants to be left alone."""
     try:
-        answer = client.stk_query(checkout_request_id=payment.checkout_request_id)
+        answer = client.stk_query(checkout_request_id=payment.checkout_request_id or "")
     except client.DarajaThrottled:
         budget.be_silent()
         return False
@@ -108,11 +117,16 @@ def last_pass_age() -> float | None:
 def _pass(askers: ThreadPoolExecutor, room: int = BATCH) -> tuple[int, list[Future[bool]]]:
     """Inbox first: a callback that is already here must not lose against a question or against time."""
     global _last_pass
-    if spool.length():
+    if not spool.is_empty():
         inbox.replay_spool()
     inbox.redrive()
-    expired = 0 if spool.length() else sum(expire_one(payment) for payment in _overdue())
-    questions = [askers.submit(_closing(_ask), payment) for payment in _claim_due(room)]
+    expired = sum(expire_one(payment) for payment in _overdue()) if spool.is_empty() else 0
+    questions = []
+    for payment in _claim_due(room):
+        # The budget is taken here, one by one: among threads, chance would decide who comes first.
+        is_hint = payment.hinted_at is not None and payment.hinted_at == payment.check_after
+        may_ask = _may_be_asked(payment, for_hint=is_hint)
+        questions.append(askers.submit(_closing(_ask), payment, may_ask=may_ask, for_hint=is_hint))
     _last_pass = time.monotonic()
     return expired, questions
 
@@ -120,7 +134,7 @@ def _pass(askers: ThreadPoolExecutor, room: int = BATCH) -> tuple[int, list[Futu
 def _overdue() -> list[Transaction]:
     """Return open payments whose time is up, without those that have a callback waiting in the inbox."""
     heard_of = Callback.objects.filter(
-        transaction_id=OuterRef("pk"), state=Callback.State.RECEIVED, attempts__lt=inbox.MOST_ATTEMPTS
+        transaction_id=OuterRef("pk"), state=Callback.State.RECEIVED, attempts__lt=inbox.ATTEMPTS_BEFORE_EXPIRY
     )
     mine = Transaction.objects.filter(environment=settings.MPESA_ENVIRONMENT, status=Status.PENDING)
     overdue = mine.filter(~Exists(heard_of), expires_at__lte=timezone.now())
@@ -128,55 +142,80 @@ def _overdue() -> list[Transaction]:
 
 
 def _claim_due(room: int) -> list[Transaction]:
-    """Claim payments whose question is due; whoever moves `check_after` first has the row."""
+    """Claim payments whose question is due: open ones first, and among equals those that somebody watches."""
     if room <= 0 or budget.is_silent():
         return []
     now = timezone.now()
+    is_watched = Case(When(watched_at__gt=now - WATCHED_FOR, then=Value(0)), default=Value(1))
     due = Transaction.objects.filter(
-        Q(status__in=(Status.PENDING, Status.FAILED)), environment=settings.MPESA_ENVIRONMENT, check_after__lte=now
-    ).order_by(F("status").desc(), "check_after")[:room]
-    return [payment for payment in due if _claim(payment, now)]
+        status__in=(Status.PENDING, Status.FAILED), environment=settings.MPESA_ENVIRONMENT, check_after__lte=now
+    ).order_by(F("status").desc(), is_watched, "check_after")
+    # Asked first without a lock: on SQLite a look that locks would hold up every writer, twice a second.
+    return _claim(due[:room], now) if due.exists() else []
 
 
-def _claim(payment: Transaction, now: datetime) -> bool:
-    mine = Transaction.objects.filter(pk=payment.pk, check_after=payment.check_after)
-    return bool(mine.update(check_after=now + CLAIM))
+def _claim(due: QuerySet[Transaction], now: datetime) -> list[Transaction]:
+    """Move `check_after` of what nobody else has locked; whoever moves it first has the row."""
+    with atomic():
+        payments = list(due.select_for_update(skip_locked=True))
+        Transaction.objects.filter(pk__in=[payment.pk for payment in payments]).update(check_after=now + CLAIM)
+    return payments
 
 
-def _ask(payment: Transaction) -> bool:
+def note_watched(transaction_ids: Iterable[UUID]) -> None:
+    """Remember that somebody has these payments on a page now: they are asked about before others of their kind."""
+    now = timezone.now()
+    awaited = Transaction.objects.filter(pk__in=list(transaction_ids)).exclude(check_after=None)
+    stale = awaited.exclude(watched_at__gt=now - WATCHED_FOR / 2)
+    if stale.exists():
+        with atomic():
+            free = list(stale.select_for_update(skip_locked=True).values_list("pk", flat=True))
+            Transaction.objects.filter(pk__in=free).update(watched_at=now)
+
+
+def _ask(payment: Transaction, *, may_ask: bool, for_hint: bool) -> bool:
     started = timezone.now()
-    is_hint = payment.hinted_at is not None and payment.hinted_at == payment.check_after
-    asked = reconcile_one(payment, for_hint=is_hint)
+    asked = may_ask and _question(payment)
     if asked:
         Transaction.objects.filter(pk=payment.pk).update(checks=F("checks") + 1)
     payment.refresh_from_db()
     still_mine = Transaction.objects.filter(pk=payment.pk, check_after__gt=started).exclude(status=Status.COMPLETED)
-    still_mine.update(check_after=_next_check(payment, soon=not asked and not is_hint))
+    still_mine.update(check_after=_next_check(payment, was_asked=asked, for_hint=for_hint))
     return asked
 
 
-def _next_check(payment: Transaction, *, soon: bool) -> datetime | None:
+def _next_check(payment: Transaction, *, was_asked: bool, for_hint: bool) -> datetime | None:
     """Return when to ask again: growing gaps, once more shortly before expiry, then ever more rarely."""
     now = timezone.now()
     if not payment.checkout_request_id:
         return payment.expires_at if now < payment.expires_at else None
-    if soon:
+    if not was_asked and not for_hint:
         return now + NO_BUDGET
     if payment.status == Status.FAILED:
         failed_at = payment.failed_at or now
         later = [failed_at + timedelta(seconds=gap) for gap in GAPS_AFTER_FAILURE]
         return next((moment for moment in later if moment > now), None)
-    ordinary = now + timedelta(seconds=GAPS[min(max(payment.checks - 1, 0), len(GAPS) - 1)])
+    ordinary = now + timedelta(seconds=_gap(payment.checks - 1)) if was_asked else max(now, _planned(payment))
     last = payment.expires_at - LAST_QUESTION_BEFORE_EXPIRY
     return last if now < last < ordinary else ordinary
 
 
-def _closing(work: Callable[[Transaction], bool]) -> Callable[[Transaction], bool]:
+def _gap(number: int) -> int:
+    return GAPS[min(max(number, 0), len(GAPS) - 1)]
+
+
+def _planned(payment: Transaction) -> datetime:
+    """Return when the next question would have been without a hint: one that found no budget postpones nothing."""
+    gaps = sum(_gap(number) for number in range(payment.checks))
+    return (payment.prompted_at or payment.created_at) + timedelta(seconds=settings.MPESA_QUERY_AFTER_SECONDS + gaps)
+
+
+def _closing(work: Callable[..., bool]) -> Callable[..., bool]:
     """Return `work` with its thread's connection given back, and with a fault logged instead of lost."""
 
-    def run(payment: Transaction) -> bool:
+    def run(payment: Transaction, **how: bool) -> bool:
         try:
-            return work(payment)
+            return work(payment, **how)
         except Exception:
             log.exception("reconciler.question_failed", transaction_id=str(payment.pk))
             return False

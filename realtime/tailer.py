@@ -20,6 +20,7 @@ from django.db.models import Max
 from payments import waiting
 from payments.documents import load_facts
 from payments.models import Transaction, TransactionEvent
+from payments.reconciler import note_watched
 from realtime.audience import audience
 from realtime.change import Change
 from realtime.database import read
@@ -91,6 +92,8 @@ class Tailer:
             return await read(self._versions_in_recent_history, now)
         self._ends.append((now, await read(_end_of_history)))
         versions = await _versions_of([*(audience.watched() | polled.keys())])
+        for some in _portions([*versions], IDS_PER_QUERY):
+            await read(note_watched, some)
         self._compared_at = now
         return versions
 

@@ -93,6 +93,7 @@ class Transaction(models.Model):
     queried_code = models.CharField(max_length=40, blank=True, help_text=_("The failure that a query named"))
     queried_at = models.DateTimeField(null=True, blank=True, help_text=_("When a query first named it"))
     hinted_at = models.DateTimeField(null=True, blank=True, help_text=_("When a tokenless hint last had us ask"))
+    watched_at = models.DateTimeField(null=True, blank=True, help_text=_("When a page was last seen to show it"))
     failed_by = models.CharField(max_length=10, choices=Source.choices, blank=True)
 
     class Meta:

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import threading
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from django.db import OperationalError, connection
+from django.db.transaction import atomic
 from django.utils import timezone
 
 from payments import budget, inbox, reconciler, spool
@@ -13,6 +15,7 @@ from payments.models import Callback, QueryBudget, Reason, Status, Transaction
 from payments.tests.conftest import FakeDaraja, callback_body, raising
 from payments.transitions import put_under_review
 from tests.factories import make_transaction
+from tests.faults.crowd import crowd
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -143,8 +146,8 @@ def test_nothing_expires_while_the_spool_cannot_be_replayed(
 ) -> None:
     payment = _overdue()
     spool.append(payment.pk, callback_body(payment), None)
-    monkeypatch.setattr(inbox, "_store", raising(inbox.OperationalError()))
-    with pytest.raises(inbox.OperationalError):
+    monkeypatch.setattr(inbox, "_store", raising(OperationalError()))
+    with pytest.raises(OperationalError):
         reconciler.run_pass()
     payment.refresh_from_db()
     assert payment.status == Status.PENDING
@@ -182,8 +185,6 @@ def test_two_reconcilers_ask_about_a_payment_once(daraja: FakeDaraja) -> None:
 
 
 def _run_and_close() -> None:
-    from django.db import connection
-
     reconciler.run_pass()
     connection.close()
 
@@ -200,3 +201,75 @@ def test_the_first_success_without_a_receipt_is_filled_in_by_the_later_callback(
     payment = _pass(_due())
     post_callback(payment, MpesaReceiptNumber="UKN7R2X0QD")
     assert (payment.mpesa_receipt_number, payment.version) == ("UKN7R2X0QD", 3)
+
+
+def test_payments_that_somebody_watches_are_asked_about_first(daraja: FakeDaraja, settings: Any) -> None:
+    settings.MPESA_QUERIES_PER_MINUTE = 5
+    payments = [_due() for _ in range(3)]
+    reconciler.note_watched([payments[2].pk])
+    reconciler.run_pass()
+    assert daraja.queries == [payments[2].checkout_request_id]
+
+
+def test_an_open_payment_comes_before_a_failed_one_that_somebody_watches(daraja: FakeDaraja, settings: Any) -> None:
+    settings.MPESA_QUERIES_PER_MINUTE = 5
+    failed = _due(status="FAILED", reason="expired", failed_at=timezone.now())
+    reconciler.note_watched([failed.pk])
+    waiting = _due()
+    reconciler.run_pass()
+    assert daraja.queries == [waiting.checkout_request_id]
+
+
+def test_what_somebody_else_has_locked_is_left_for_the_next_pass(daraja: FakeDaraja) -> None:
+    locked, free = _due(), _due()
+    expected = [free.pk] if connection.vendor == "postgresql" else [locked.pk, free.pk]
+    with crowd(2) as processes:
+        is_locked, may_end = threading.Event(), threading.Event()
+
+        def hold() -> None:
+            with atomic():
+                Transaction.objects.select_for_update().get(pk=locked.pk)
+                is_locked.set()
+                # SQLite has one writer at a time, so there the claim waits for all of this to end.
+                may_end.wait(timeout=20 if connection.vendor == "postgresql" else 0)
+
+        def claim() -> list[Transaction]:
+            is_locked.wait(timeout=20)
+            try:
+                return reconciler._claim_due(10)
+            finally:
+                may_end.set()
+
+        claimed = cast("list[Transaction]", processes.do([hold, claim])[1])
+    assert [payment.pk for payment in claimed] == expected
+
+
+def test_a_hint_that_finds_no_budget_postpones_nothing(daraja: FakeDaraja, settings: Any) -> None:
+    settings.MPESA_QUERIES_PER_MINUTE = 5
+    budget.take_query(for_hint=True)
+    now = timezone.now()
+    QueryBudget.objects.update(tokens=0, refilled_at=now)
+    payment = make_transaction(checks=4, prompted_at=now - timedelta(seconds=100), hinted_at=now, check_after=now)
+    planned = payment.prompted_at + timedelta(seconds=20 + 10 + 15 + 30 + 60)
+    assert (_pass(payment).check_after, daraja.queries) == (planned, [])
+
+
+def test_a_callback_that_cannot_be_settled_is_driven_again_ever_more_rarely_and_time_goes_on(
+    daraja: FakeDaraja, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    payment = _overdue()
+    waiting = Callback.objects.create(
+        dedup_key="1", environment=payment.environment, transaction_id=payment.pk, trusted=True,
+        body=callback_body(payment), digest="1", received_at=timezone.now(),
+    )  # fmt: skip
+    monkeypatch.setattr(inbox, "settle_callback", raising(ZeroDivisionError()))
+    statuses = []
+    for seconds in (4, 6, 9, 11):
+        Callback.objects.update(received_at=timezone.now() - timedelta(seconds=seconds))
+        statuses.append((_pass(payment).status, Callback.objects.get().attempts))
+    assert statuses == [("PENDING", 0), ("PENDING", 1), ("PENDING", 2), ("FAILED", 3)]
+    monkeypatch.undo()
+    Callback.objects.filter(pk=waiting.pk).update(received_at=timezone.now() - timedelta(seconds=21))
+    reconciler.run_pass()
+    payment.refresh_from_db()
+    assert (payment.status, payment.late) == ("COMPLETED", True)

@@ -12,7 +12,7 @@ from payments.models import Callback, QueryBudget, Transaction
 MOMENTS: dict[type[Model], tuple[str, ...]] = {
     Transaction: (
         "created_at", "updated_at", "prompted_at", "expires_at", "completed_at", "failed_at", "check_after",
-        "queried_at", "hinted_at",
+        "queried_at", "hinted_at", "watched_at",
     ),
     Callback: ("received_at", "processed_at"),
     QueryBudget: ("refilled_at", "silent_until"),
