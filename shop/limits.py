@@ -120,7 +120,12 @@ def count_order(request: HttpRequest) -> None:
 
 def count_unknown_id(request: HttpRequest) -> None:
     """Count an id that nobody has, for whoever asks for many is guessing; raises `TooOften`."""
-    count("unknown", address_digest(client_address(request)), UNKNOWN_IDS_PER_ADDRESS)
+    count_unknown_id_from(client_address(request))
+
+
+def count_unknown_id_from(address: str) -> None:
+    """Count an id that nobody has, asked for from this address; raises `TooOften`."""
+    count("unknown", address_digest(address), UNKNOWN_IDS_PER_ADDRESS)
 
 
 def unknown_page(request: HttpRequest) -> HttpResponse:

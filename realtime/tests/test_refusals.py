@@ -10,6 +10,7 @@ from realtime import audience as audience_module
 from realtime import consumers
 from realtime.audience import audience
 from realtime.tests.sockets import close_code, communicator, complete, new_payment, path_of, watching
+from shop import limits
 
 pytestmark = pytest.mark.usefixtures("server_loop")
 
@@ -185,3 +186,12 @@ async def test_a_page_that_cannot_be_worded_says_come_back_and_spares_its_neighb
         await complete(payment)
         assert await fragment.receive_output() == {"type": "websocket.close", "code": 4000}
         assert (await document.receive_json_from())["version"] == 2
+
+
+async def test_whoever_guesses_ids_is_refused_and_a_known_payment_is_shown_still(monkeypatch):
+    monkeypatch.setattr(limits, "UNKNOWN_IDS_PER_ADDRESS", limits.Limit(2, limits.UNKNOWN_IDS_PER_ADDRESS.within))
+    guesser = {"address": "10.0.0.7"}
+    codes = [await close_code(communicator(path_of(uuid4()), **guesser)) for _guess in range(3)]
+    assert codes == [4404, 4404, 4429]
+    async with watching(await new_payment(), **guesser) as socket:
+        assert (await socket.receive_json_from())["version"] == 1
