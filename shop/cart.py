@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,6 +12,7 @@ from django.contrib.sessions.backends.base import SessionBase
 from shop.models import LARGEST_AMOUNT, LARGEST_QUANTITY, MOST_LINES, Product
 
 SESSION_KEY = "cart"
+ID_KEY = "cart_id"
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,11 @@ class Cart:
         return sum(line.quantity for line in self.lines)
 
     @property
+    def id(self) -> str:
+        """Name this basket, from its first product until it is emptied or ordered; empty for one from before that."""
+        return str(self._session.get(ID_KEY, ""))
+
+    @property
     def items(self) -> list[tuple[str, int]]:
         """What `place_order` takes."""
         return [(line.product.sku, line.quantity) for line in self.lines]
@@ -95,4 +102,8 @@ class Cart:
 
     def _keep(self, quantities: dict[str, int]) -> None:
         self._session[SESSION_KEY] = quantities
+        if not quantities:
+            self._session.pop(ID_KEY, None)
+        elif not self.id:
+            self._session[ID_KEY] = secrets.token_hex(16)
         self.__dict__.pop("lines", None)

@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, Self
 
@@ -87,3 +89,18 @@ def _repeated(scope: str, key: str, digest: str) -> Claim:
     if row is None or row.status_code is None:
         raise Problem(409, "in_progress", _("The first request with this Idempotency-Key is still running."))
     return Claim(row)
+
+
+@contextmanager
+def once(scope: str, key: str) -> Iterator[Claim]:
+    """Do something once for a key of our own, and keep its answer, in one transaction.
+
+    Whoever comes at the same time waits until the first has committed and then finds `answered`.
+    """
+    with atomic():
+        row, is_first = IdempotencyKey.objects.get_or_create(scope=scope, key=key)
+        if is_first:
+            forgotten = timezone.now() - KEPT_FOR
+            IdempotencyKey.objects.filter(scope=scope, created_at__lt=forgotten).delete()
+        with Claim(row) as claim:
+            yield claim

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import uuid
 from typing import Any
 
@@ -122,18 +124,29 @@ def checkout(request: HttpRequest) -> HttpResponse:
     if not form.is_valid():
         return _cart_page(request, form, status=400)
     try:
-        with atomic():
-            limits.count_order(request)
-            order = place_order(basket.items, **form.cleaned_data)
+        order_id = _order_of_basket(request, basket, form)
     except OrderRefused as refusal:
         return _cart_page(request, form, error=refusal.detail, status=400)
     except limits.TooOften as refusal:
         response = _cart_page(request, form, error=limits.calm_words(), status=429)
         response.headers["Retry-After"] = str(refusal.retry_after)
         return response
-    request.session[PLACED_KEY] = [*placed, str(order.pk)][-PLACED_KEPT:]
+    request.session[PLACED_KEY] = [*placed, order_id][-PLACED_KEPT:]
     basket.clear()
-    return _see_other(reverse("order", args=[order.pk]))
+    return _see_other(reverse("order", args=[order_id]))
+
+
+def _order_of_basket(request: HttpRequest, basket: Cart, form: CheckoutForm) -> str:
+    """Return the id of the order of this basket, placed now unless a tap at the same moment has placed it."""
+    items = hashlib.sha256(json.dumps(basket.items).encode()).hexdigest()[:16]
+    name = basket.id or request.session.session_key
+    with idempotency.once("checkout", f"{name}.{items}") as claim:
+        if claim.answered is None:
+            limits.count_order(request)
+            order = place_order(basket.items, **form.cleaned_data)
+            claim.keep(303, {"order_id": str(order.pk)})
+            return str(order.pk)
+        return str(claim.answered[1]["order_id"])
 
 
 @require_safe

@@ -4,6 +4,7 @@ import pytest
 from django.test import Client
 
 from shop.models import Order, Product
+from tests.faults.crowd import crowd
 
 
 @pytest.fixture
@@ -183,3 +184,25 @@ def test_a_name_is_text_and_not_markup(client, tea):
     response = client.post("/checkout/", {"customer_name": "<script>alert(1)</script>"}, follow=True)
     assert "<script>alert" not in response.content.decode()
     assert "<b>Tea" not in response.content.decode()
+
+
+def test_the_same_things_bought_again_are_another_order(client, tea):
+    for _visit in range(2):
+        client.post("/cart/add/", {"sku": "tea"})
+        client.post("/checkout/")
+    assert Order.objects.count() == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_taps_at_the_same_moment_place_one_order(shopper):
+    session = shopper.cookies["sessionid"].value
+
+    def tap():
+        browser = Client()
+        browser.cookies["sessionid"] = session
+        return browser.post("/checkout/", WHO)["Location"]
+
+    with crowd(4) as fingers:
+        locations = fingers.do([tap] * 4)
+    assert len(set(locations)) == 1
+    assert Order.objects.count() == 1
