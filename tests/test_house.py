@@ -121,7 +121,7 @@ def _compose() -> dict[str, object]:
 
 def test_every_service_of_compose_is_watched_and_waited_for() -> None:
     services = _compose()
-    assert set(services) == {"web", "postgres", "redis"}
+    assert set(services) == {"web", "reconciler", "postgres", "redis"}
     assert all("healthcheck" in service for service in services.values())
     waits = services["web"]["depends_on"]
     assert {name: wait["condition"] for name, wait in waits.items()} == {
