@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('payments', '0002_limits_and_review'),
+        ('payments', '0004_delivery'),
     ]
 
     operations = [
