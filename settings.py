@@ -105,6 +105,11 @@ MPESA_TILL_NUMBER = env.text("MPESA_TILL_NUMBER")
 for _name in ("MPESA_CONSUMER_KEY", "MPESA_CONSUMER_SECRET", "MPESA_SHORTCODE", "MPESA_PASSKEY"):
     if not globals()[_name]:
         SETTINGS_PROBLEMS.append(f"{_name} is missing.")
+# The API operator: without one nothing can be reversed or asked about, and all else works.
+MPESA_INITIATOR_NAME = env.text("MPESA_INITIATOR_NAME", "papo" if SIMULATOR else "")
+MPESA_INITIATOR_PASSWORD = env.text("MPESA_INITIATOR_PASSWORD", _simulator_credential("operator") if SIMULATOR else "")
+MPESA_CERTIFICATE_FILE = env.text("MPESA_CERTIFICATE_FILE")
+MPESA_RESULT_WITHIN_SECONDS = env.number("MPESA_RESULT_WITHIN_SECONDS", 60, most=3600)
 for _name in ("MPESA_SHORTCODE", "MPESA_TILL_NUMBER"):
     _digits = globals()[_name]
     if _digits and not (_digits.isascii() and _digits.isdigit() and 5 <= len(_digits) <= 7):
@@ -275,7 +280,10 @@ SECURE_SSL_REDIRECT = _is_https
 SECURE_SSL_HOST = _public.netloc if _is_https else None
 # Safaricom and health probes are never redirected.
 SECURE_REDIRECT_EXEMPT = [r"^payments/callback/", r"^mpesa/", r"^healthz$", r"^readyz$", r"^metrics$"]
-SECURE_REDIRECT_EXEMPT += [r"^simulator/(oauth|mpesa)/"]  # the shop calls its own simulator past the proxy
+SECURE_REDIRECT_EXEMPT += [
+    r"^simulator/(oauth|mpesa|pulltransactions)/",
+    r"^simulator/certificate.cer$",
+]  # the shop calls its own simulator past the proxy
 SECURE_HSTS_SECONDS = 31_536_000 if _is_https else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = _is_https
 SECURE_REFERRER_POLICY = "same-origin"

@@ -17,18 +17,18 @@ from django.conf import settings
 _SHAPE = re.compile(r"([0-9a-f]{32})\.([0-9a-f]{32})")
 
 
-def make_callback_token(transaction_id: uuid.UUID) -> str:
-    """Return the token of a payment, made with the first key."""
-    return f"{transaction_id.hex}.{_mac(transaction_id.hex, settings.CALLBACK_SECRETS[0])}"
+def make_callback_token(subject_id: uuid.UUID, *, use: str = "") -> str:
+    """Return the token of a payment, made with the first key; `use`: for another route than its callback's."""
+    return f"{subject_id.hex}.{_mac(subject_id.hex, settings.CALLBACK_SECRETS[0], use)}"
 
 
-def read_callback_token(token: str) -> uuid.UUID | None:
-    """Return the payment that `token` was made for, or None; either key is accepted while rotating."""
+def read_callback_token(token: str, *, use: str = "") -> uuid.UUID | None:
+    """Return what `token` was made for on this route, or None; either key is accepted while rotating."""
     shape = _SHAPE.fullmatch(token)
     if not shape:
         return None
     # Every key is tried, whatever the first says: the time must not tell them apart.
-    matches = [hmac.compare_digest(_mac(shape[1], key), shape[2]) for key in settings.CALLBACK_SECRETS]
+    matches = [hmac.compare_digest(_mac(shape[1], key, use), shape[2]) for key in settings.CALLBACK_SECRETS]
     return uuid.UUID(shape[1]) if any(matches) else None
 
 
@@ -37,6 +37,6 @@ def callback_url(transaction_id: uuid.UUID) -> str:
     return f"{settings.PUBLIC_BASE_URL}/payments/callback/{make_callback_token(transaction_id)}/"
 
 
-def _mac(transaction_hex: str, key: str) -> str:
-    message = f"{settings.MPESA_ENVIRONMENT}:{transaction_hex}".encode()
+def _mac(subject_hex: str, key: str, use: str) -> str:
+    message = f"{settings.MPESA_ENVIRONMENT}:{use}{subject_hex}".encode()
     return hmac.new(key.encode(), message, hashlib.sha256).hexdigest()[:32]

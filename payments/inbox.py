@@ -20,6 +20,7 @@ from django.utils import timezone
 from environment import is_listed
 from jsonhttp import DATABASE_AWAY
 from payments import spool
+from payments.conversations import hearing
 from payments.daraja.results import NotACallback, StkCallback, parse_callback
 from payments.db import release_connection
 from payments.models import Callback, Status, Transaction
@@ -144,7 +145,11 @@ def _is_due() -> Q:
 
 def replay_spool() -> int:
     """Take what waited on disk; raises while the database is still away."""
-    return spool.replay(_take)
+    return spool.replay(_take_spooled)
+
+
+def _take_spooled(arrived: Arrived) -> object:
+    return _take(arrived) if arrived.route == "callback" else hearing.take(arrived)
 
 
 def _reject(arrived: Arrived, why: str) -> bool:

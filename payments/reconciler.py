@@ -22,6 +22,7 @@ from django.utils import timezone
 
 from payments import budget, deliveries, inbox, mail, spool
 from payments.beside import run_beside
+from payments.conversations import hearing
 from payments.daraja import client
 from payments.models import Callback, Status, Transaction
 from payments.settlement import expire, settle_query
@@ -120,6 +121,9 @@ def _pass(askers: ThreadPoolExecutor, room: int = BATCH) -> tuple[int, list[Futu
     if not spool.is_empty():
         inbox.replay_spool()
     inbox.redrive()
+    hearing.redrive()
+    if spool.is_empty():
+        hearing.give_up_overdue()
     expired = sum(expire_one(payment) for payment in _overdue()) if spool.is_empty() else 0
     questions = []
     for payment in _claim_due(room):

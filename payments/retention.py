@@ -13,7 +13,7 @@ from django.db.transaction import atomic
 from django.utils import timezone
 
 from logs import redact
-from payments.models import Callback, Discrepancy, Source, Status, Transaction
+from payments.models import Callback, ConversationResult, Discrepancy, Source, Status, Transaction
 from payments.transitions import amend
 
 BATCH = 500  # rows a statement: a callback that arrives meanwhile must not wait for all of them
@@ -27,7 +27,12 @@ def purge_callbacks(*, older_than: timedelta) -> int:
     purged = 0
     while keys := list(old.order_by("pk").values_list("pk", flat=True)[:BATCH]):
         purged += Callback.objects.filter(pk__in=keys).update(body=b"")
-    return purged
+    return purged + _purge_results(older_than)
+
+
+def _purge_results(older_than: timedelta) -> int:
+    heard = ConversationResult.objects.exclude(state=ConversationResult.State.RECEIVED).exclude(body=b"")
+    return heard.filter(received_at__lt=timezone.now() - older_than).update(body=b"")
 
 
 def anonymise_payments(*, older_than: timedelta) -> int:

@@ -38,24 +38,26 @@ class SpoolFull(Exception):
 
 @dataclass(frozen=True)
 class Arrived:
-    """One body that arrived: for which payment its token spoke, from where and when."""
+    """One body that arrived: for which payment its token spoke, from where and when; `route`: to which URL it came."""
 
     transaction_id: uuid.UUID | None
     body: bytes
     remote_address: str | None
     received_at: datetime
+    route: str = "callback"
 
 
 _lock = threading.Lock()
 _own: tuple[Path, BinaryIO] | None = None
 
 
-def append(transaction_id: uuid.UUID, body: bytes, remote_address: str | None) -> None:
+def append(transaction_id: uuid.UUID, body: bytes, remote_address: str | None, *, route: str = "callback") -> None:
     """Write a callback to this process's file and wait until the disk has it; raises `SpoolFull` or OSError."""
     about = {
         "transaction_id": transaction_id.hex,
         "remote_address": remote_address,
         "received_at": timezone.now().isoformat(),
+        "route": route,
     }
     payload = json.dumps(about).encode() + b"\n" + body
     record = _HEAD.pack(_MAGIC, len(payload), hashlib.sha256(payload).digest()) + payload
@@ -204,7 +206,13 @@ def _arrived(payload: bytes) -> Arrived:
     about, _, body = payload.partition(b"\n")
     facts = json.loads(about)
     received_at = datetime.fromisoformat(facts["received_at"])
-    return Arrived(uuid.UUID(hex=facts["transaction_id"]), body, facts["remote_address"], received_at)
+    return Arrived(
+        uuid.UUID(hex=facts["transaction_id"]),
+        body,
+        facts["remote_address"],
+        received_at,
+        facts.get("route", "callback"),  # written before there were others
+    )
 
 
 def _files() -> list[Path]:

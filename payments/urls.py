@@ -10,6 +10,11 @@ urlpatterns = [
     re_path(r"^payments/stk-push/?$", views.STKPushView.as_view(), name="stk_push"),
     re_path(r"^payments/status/?$", views.payment_status, name="payment_status"),
     re_path(r"^payments/callback/(?P<token>[^/]+)/?$", views.callback, name="callback"),
+    re_path(
+        r"^payments/callback/(?P<route>result|timeout)/(?P<token>[^/]+)/?$",
+        views.conversation_result,
+        name="conversation_result",
+    ),
     re_path(r"^mpesa/stk_push_callback(?:/(?P<token>[^/]+))?/?$", views.mpesa_stk_push_callback, name="seed_callback"),
     path("payments/<uuid:transaction_id>/", views.payment, name="payment"),
     path("payments/<uuid:transaction_id>/receipt/", views.receipt, name="receipt"),

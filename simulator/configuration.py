@@ -19,6 +19,7 @@ UNREACHABLE = "SIMULATOR_UNREACHABLE_SECONDS"
 LATE = "SIMULATOR_LATE_SECONDS"
 QUERY_READY = "SIMULATOR_QUERY_READY_SECONDS"
 PUSH = "SIMULATOR_PUSH_SECONDS"
+RESULT = "SIMULATOR_RESULT_SECONDS"
 
 DEFAULT_SECONDS = {
     PROMPT: 60.0,  # the handset shows a prompt this long; unanswered it ends as 1037
@@ -28,6 +29,7 @@ DEFAULT_SECONDS = {
     LATE: 20.0,  # how late a late callback is
     QUERY_READY: 1.0,  # asked sooner after the push, Daraja does not know the id yet
     PUSH: 0.0,  # Daraja's own time to answer a push
+    RESULT: 0.5,  # from an operator's request to its result
 }
 LONGEST = 86_400.0  # seconds
 

@@ -9,6 +9,8 @@
 | `POST api/phones/<number>/answer/` | `pin` or `outcome`, and `delivery`, for the newest open prompt, or for the one with `checkout_request_id` |
 | `POST api/default/` | `outcome`, `delivery`, `push`, `query` of every phone that has none of its own |
 | `GET api/scenarios/` | the table of numbers and every value that the fields above take |
+| `GET api/reversals/?original_receipt=` | what really went back: `{"reversals", "count", "amount"}` |
+| `POST api/operator/<kind>/` | `answer`, `delivery`, `result` of the operator's next `reversal` or `transaction_status` requests |
 | `POST api/reset/` | forgets phones, prompts and payments |
 
 A POST has the content type `application/json`, which no foreign page can send without asking first.
@@ -50,7 +52,7 @@ class BadRequest(Exception):
         self.status = status
 
 
-def _route(**methods: View) -> View:
+def route(**methods: View) -> View:
     """Return one view for several methods; what it cannot do it says as JSON."""
 
     @csrf_exempt
@@ -78,7 +80,7 @@ def _number(typed: str) -> str:
     return number
 
 
-def _body(request: HttpRequest, *allowed: str) -> dict[str, Any]:
+def json_body(request: HttpRequest, *allowed: str) -> dict[str, Any]:
     """Return the JSON object of a request, which holds nothing but `allowed`."""
     if request.content_type != "application/json":
         raise BadRequest("The content type must be application/json.", status=415)
@@ -136,7 +138,7 @@ def _scenarios(request: HttpRequest) -> HttpResponse:
 
 
 def _change_phone(request: HttpRequest, number: str) -> HttpResponse:
-    data = _body(request, *PLAN_FIELDS, "balance", "is_on")
+    data = json_body(request, *PLAN_FIELDS, "balance", "is_on")
     changes: dict[str, Any] = _plan_changes(data)
     if "balance" in data:
         changes["balance"] = _balance(data["balance"])
@@ -158,7 +160,7 @@ def _balance(value: Any) -> int:
 
 
 def _answer(request: HttpRequest, number: str) -> HttpResponse:
-    data = _body(request, "pin", "outcome", "delivery", "checkout_request_id")
+    data = json_body(request, "pin", "outcome", "delivery", "checkout_request_id")
     outcome = _outcome(data)
     delivery = _choice(data, "delivery") if "delivery" in data else None
     prompt = _open_prompt(number, data.get("checkout_request_id"))
@@ -191,21 +193,21 @@ def _open_prompt(number: str, checkout_request_id: Any) -> Prompt:
 
 
 def _change_default(request: HttpRequest) -> HttpResponse:
-    changes = _plan_changes(_body(request, *PLAN_FIELDS))
+    changes = _plan_changes(json_body(request, *PLAN_FIELDS))
     handsets.change(handsets.EVERYBODY, **changes)
     return JsonResponse(changes)
 
 
 def _reset(request: HttpRequest) -> HttpResponse:
-    _body(request)
+    json_body(request)
     record.reset()
     return JsonResponse({})
 
 
-totals = _route(GET=_totals)
-ledger = _route(GET=_ledger)
-phone = _route(GET=_phone, POST=_change_phone)
-answer = _route(POST=_answer)
-default = _route(POST=_change_default)
-scenarios = _route(GET=_scenarios)
-reset = _route(POST=_reset)
+totals = route(GET=_totals)
+ledger = route(GET=_ledger)
+phone = route(GET=_phone, POST=_change_phone)
+answer = route(POST=_answer)
+default = route(POST=_change_default)
+scenarios = route(GET=_scenarios)
+reset = route(POST=_reset)

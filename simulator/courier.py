@@ -11,17 +11,12 @@ import os
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import Any
 
-import requests
-
-from simulator import record, settling
+from simulator import posts, record, settling
 
 THREADS = 4  # so that a slow shop holds up its own callback and no other
-TIMEOUT = 10  # seconds, to connect and to read
 LONGEST_SLEEP = 5.0  # seconds, until what another process left behind is seen
 PAUSE_AFTER_ERROR = 1.0  # seconds
-_READ = 4096  # bytes of the shop's answer
 
 log = logging.getLogger("simulator")
 
@@ -55,7 +50,7 @@ def wake_if_needed() -> None:
         wake()
 
 
-def stop(timeout: float = TIMEOUT) -> None:
+def stop(timeout: float = posts.TIMEOUT) -> None:
     """End the threads, each after what it is at; the record keeps the rest."""
     with _crew.changed:
         threads, _crew.threads, _crew.is_stopping = _crew.threads, [], True
@@ -98,6 +93,7 @@ def next_due() -> float | None:
     """Return when the next thing has to be done, None when nothing waits."""
     query = (
         "SELECT min(at) AS at FROM (SELECT min(due_at) AS at FROM deliveries WHERE state = 'waiting' "
+        "UNION ALL SELECT min(due_at) FROM posts WHERE state = 'waiting' "
         "UNION ALL SELECT min(planned_at) FROM prompts WHERE outcome IS NULL AND planned_at IS NOT NULL)"
     )
     with record.reading() as db:
@@ -113,7 +109,7 @@ def step() -> bool:
     if settling.settle_planned(now):
         wake()
         return True
-    return _deliver_next("state = 'waiting' AND due_at <= ?", now)
+    return _deliver_next("state = 'waiting' AND due_at <= ?", now) or posts.deliver_next(now)
 
 
 def deliver_held(prompt_id: int) -> None:
@@ -133,7 +129,7 @@ def _deliver_next(condition: str, value: float) -> bool:
         if not row:
             return False
         db.execute("UPDATE deliveries SET state = 'sending', sent_at = ? WHERE id = ?", [time.time(), row["id"]])
-    status, problem = _post(row["callback_url"], row["body"], row["business_short_code"])
+    status, problem = posts.post(row["callback_url"], row["body"], row["business_short_code"])
     with record.writing() as db:
         db.execute(
             "UPDATE deliveries SET state = ?, status = ?, problem = ? WHERE id = ?",
@@ -141,17 +137,3 @@ def _deliver_next(condition: str, value: float) -> bool:
         )
     log.info("callback %s", problem or f"answered {status}")
     return True
-
-
-def _post(url: str, body: bytes, business_short_code: str) -> tuple[int | None, str]:
-    """Post one callback; return the shop's status, or what kept it from answering."""
-    headers = {"Content-Type": "application/json;charset=UTF-8", "Businessshortcode": business_short_code}
-    options: dict[str, Any] = {"timeout": TIMEOUT, "allow_redirects": False, "stream": True}
-    try:
-        with requests.Session() as session:
-            session.trust_env = False  # the shop is near: no proxy, no netrc
-            with session.post(url, data=body, headers=headers, **options) as response:
-                next(response.iter_content(_READ), b"")
-                return response.status_code, ""
-    except Exception as error:  # whatever it is, this callback is lost and the next one goes out
-        return None, type(error).__name__

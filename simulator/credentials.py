@@ -26,5 +26,14 @@ def till_number() -> str:
     return _text("MPESA_TILL_NUMBER")
 
 
+def initiator_name() -> str:
+    """Return the name of the shop's API operator."""
+    return _text("MPESA_INITIATOR_NAME")
+
+
+def initiator_password() -> str:
+    return _text("MPESA_INITIATOR_PASSWORD")
+
+
 def _text(name: str) -> str:
     return str(getattr(settings, name, "") or "")

@@ -27,7 +27,7 @@ _QUERY_ACCEPTED = "The service request has been accepted successsfully"  # three
 View = Callable[..., HttpResponse]
 
 
-def _endpoint(method: str) -> Callable[[View], View]:
+def endpoint(method: str) -> Callable[[View], View]:
     """Make a view of Daraja's: one method, no CSRF token, its refusals in Daraja's envelope, never cached."""
 
     def decorate(view: View) -> View:
@@ -58,7 +58,7 @@ def not_found(request: HttpRequest, path: str) -> HttpResponse:
 # The token ------------------------------------------------------------------------------------------------------
 
 
-@_endpoint("GET")
+@endpoint("GET")
 def generate_token(request: HttpRequest) -> HttpResponse:
     given = _basic_credentials(request.headers.get("Authorization", ""))
     if given is None:
@@ -82,7 +82,7 @@ def _basic_credentials(header: str) -> bytes | None:
         return None
 
 
-def _check_bearer(request: HttpRequest, status: int, code: str) -> None:
+def check_bearer(request: HttpRequest, status: int, code: str) -> None:
     """Raise Refused unless the token is the last one; the endpoints differ in how they say so."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token:
@@ -91,7 +91,7 @@ def _check_bearer(request: HttpRequest, status: int, code: str) -> None:
         raise Refused(status, code, "Invalid Access Token")
 
 
-def _body(request: HttpRequest) -> dict[str, Any]:
+def json_body(request: HttpRequest) -> dict[str, Any]:
     """Return the JSON object of a request. Daraja blames the first field for a wrong content type."""
     if request.content_type != "application/json":
         raise answers.bad_field("BusinessShortCode")
@@ -108,10 +108,10 @@ def _body(request: HttpRequest) -> dict[str, Any]:
 # The push -------------------------------------------------------------------------------------------------------
 
 
-@_endpoint("POST")
+@endpoint("POST")
 def process_request(request: HttpRequest) -> HttpResponse:
-    _check_bearer(request, 404, "404.001.03")
-    data = _body(request)
+    check_bearer(request, 404, "404.001.03")
+    data = json_body(request)
     try:
         push = push_fields.read_push(data)
     except Refused as refused:
@@ -159,10 +159,10 @@ def _accepted(prompt: Prompt, answer: PushAnswer) -> HttpResponse:
 # The query ------------------------------------------------------------------------------------------------------
 
 
-@_endpoint("POST")
+@endpoint("POST")
 def query(request: HttpRequest) -> HttpResponse:
-    _check_bearer(request, 400, "400.003.01")
-    prompt = prompts.find(push_fields.read_query(_body(request)))
+    check_bearer(request, 400, "400.003.01")
+    prompt = prompts.find(push_fields.read_query(json_body(request)))
     if prompt is None:
         raise Refused(500, "500.001.1001", "The transaction does not Exist")
     asked = prompts.count_query(prompt)

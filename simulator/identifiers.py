@@ -40,6 +40,11 @@ def checkout_request_id(phone_number: str, moment: float) -> str:
     return f"ws_CO_{clock}{secrets.randbelow(1000):03}{phone_number[-9:]}"
 
 
+def conversation_id(moment: float) -> str:
+    """Return M-PESA's own id of an operator's request, such as `AG_20261125_70101a2b3c4d5e6f7a8b`."""
+    return f"AG_{nairobi(moment):%Y%m%d}_7010{secrets.token_hex(8)}"
+
+
 def receipt(moment: float) -> str:
     """Return a receipt such as `UKN7R2X0QD`: letters for year, month and day, then seven characters."""
     day = nairobi(moment)

@@ -33,31 +33,31 @@ def read_push(data: dict[str, Any]) -> Push:
     """Return the push in a JSON object. Raises Refused, which names the field to blame."""
     short_code = check_shop(data)
     transaction_type, party_b = _business(data, short_code)
-    amount = _matching(data, "Amount", _AMOUNT)
+    amount = matching(data, "Amount", _AMOUNT)
     if int(amount) > LARGEST_AMOUNT:
         raise bad_field("Amount")
-    _matching(data, "PartyA", _PHONE)
+    matching(data, "PartyA", _PHONE)
     return Push(
-        phone_number=_matching(data, "PhoneNumber", _PHONE),
+        phone_number=matching(data, "PhoneNumber", _PHONE),
         amount=int(amount),
-        account_reference=_matching(data, "AccountReference", _REFERENCE),
-        transaction_desc=_matching(data, "TransactionDesc", _DESC, blamed="Remarks"),
+        account_reference=matching(data, "AccountReference", _REFERENCE),
+        transaction_desc=matching(data, "TransactionDesc", _DESC, blamed="Remarks"),
         transaction_type=transaction_type,
         business_short_code=short_code,
         party_b=party_b,
-        callback_url=_callback_url(data),
+        callback_url=url_field(data, "CallBackURL"),
     )
 
 
 def read_query(data: dict[str, Any]) -> str:
     """Return the CheckoutRequestID that is asked about. Raises Refused."""
     check_shop(data)
-    return _matching(data, "CheckoutRequestID", _CHECKOUT_REQUEST_ID)
+    return matching(data, "CheckoutRequestID", _CHECKOUT_REQUEST_ID)
 
 
 def check_shop(data: dict[str, Any]) -> str:
     """Return the short code once Password and Timestamp prove that the caller holds its passkey. Raises Refused."""
-    short_code = _matching(data, "BusinessShortCode", _SHORT_CODE)
+    short_code = matching(data, "BusinessShortCode", _SHORT_CODE)
     password = _decoded(data.get("Password"))
     timestamp = _timestamp(data)
     if short_code != credentials.short_code():
@@ -67,7 +67,7 @@ def check_shop(data: dict[str, Any]) -> str:
     return short_code
 
 
-def _matching(data: dict[str, Any], name: str, pattern: re.Pattern[str], *, blamed: str = "") -> str:
+def matching(data: dict[str, Any], name: str, pattern: re.Pattern[str], *, blamed: str = "") -> str:
     """Return a field that may be a string or a whole number, as text."""
     value = data.get(name)
     if isinstance(value, int) and not isinstance(value, bool):
@@ -88,7 +88,7 @@ def _decoded(password: Any) -> bytes:
 
 
 def _timestamp(data: dict[str, Any]) -> str:
-    text = _matching(data, "Timestamp", _TIMESTAMP)
+    text = matching(data, "Timestamp", _TIMESTAMP)
     try:
         moment = datetime.strptime(text, "%Y%m%d%H%M%S").replace(tzinfo=identifiers.NAIROBI)
     except ValueError:
@@ -104,22 +104,22 @@ def _business(data: dict[str, Any], short_code: str) -> tuple[str, str]:
     transaction_type = data.get("TransactionType")
     if transaction_type != (BUY_GOODS if till else PAY_BILL):
         raise bad_field("TransactionType")
-    party_b = _matching(data, "PartyB", _SHORT_CODE)
+    party_b = matching(data, "PartyB", _SHORT_CODE)
     if party_b != (till or short_code):
         raise bad_field("PartyB")
     return str(transaction_type), party_b
 
 
-def _callback_url(data: dict[str, Any]) -> str:
+def url_field(data: dict[str, Any], name: str) -> str:
     """Return a well-formed address. Like Daraja, do not ask whether its host exists."""
-    url = data.get("CallBackURL")
+    url = data.get(name)
     if not isinstance(url, str) or not _URL.fullmatch(url) or set(url) & set('<>"\\') or len(url) > LONGEST_URL:
-        raise bad_field("CallBackURL")
+        raise bad_field(name)
     try:
         parts = urlsplit(url)
         is_valid = bool(parts.hostname) and parts.port != 0
     except ValueError:
         is_valid = False
     if not is_valid or parts.username is not None or parts.netloc != parts.netloc.lower():
-        raise bad_field("CallBackURL")
+        raise bad_field(name)
     return url

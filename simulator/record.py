@@ -49,11 +49,28 @@ CREATE TABLE IF NOT EXISTS deliveries (
     state TEXT NOT NULL, status INTEGER, problem TEXT NOT NULL DEFAULT '', sent_at REAL);
 CREATE INDEX IF NOT EXISTS deliveries_due ON deliveries (due_at) WHERE state = 'waiting';
 CREATE INDEX IF NOT EXISTS deliveries_prompt ON deliveries (prompt_id);
+CREATE TABLE IF NOT EXISTS keys (name TEXT PRIMARY KEY, private TEXT NOT NULL, certificate TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS operator_plans (
+    kind TEXT PRIMARY KEY, answer TEXT NOT NULL, delivery TEXT NOT NULL, result TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS conversations (
+    originator_conversation_id TEXT PRIMARY KEY, conversation_id TEXT NOT NULL, kind TEXT NOT NULL,
+    receipt TEXT NOT NULL, asked_at REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS reversals (
+    receipt TEXT PRIMARY KEY, original_receipt TEXT NOT NULL UNIQUE, originator_conversation_id TEXT NOT NULL,
+    phone_number TEXT NOT NULL, amount INTEGER NOT NULL, reversed_at REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS posts (
+    id INTEGER PRIMARY KEY, url TEXT NOT NULL, business_short_code TEXT NOT NULL, due_at REAL NOT NULL,
+    body BLOB NOT NULL, state TEXT NOT NULL, status INTEGER, problem TEXT NOT NULL DEFAULT '', sent_at REAL);
+CREATE INDEX IF NOT EXISTS posts_due ON posts (due_at) WHERE state = 'waiting';
+CREATE INDEX IF NOT EXISTS payments_paid ON payments (paid_at);
 CREATE TABLE IF NOT EXISTS messages (
     id INTEGER PRIMARY KEY, phone_number TEXT NOT NULL, sent_at REAL NOT NULL, text TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS messages_phone ON messages (phone_number, id);
 """
-_EMPTIED_BY_RESET = ("handsets", "prompts", "refusals", "payments", "deliveries", "messages")
+_EMPTIED_BY_RESET = (
+    *("handsets", "prompts", "refusals", "payments", "deliveries", "messages"),
+    *("operator_plans", "conversations", "reversals", "posts"),
+)
 
 
 @contextmanager

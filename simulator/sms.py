@@ -42,6 +42,17 @@ def confirmation(prompt: Prompt, receipt: str, balance: int, now: float) -> str:
     )
 
 
+def reversal(receipt: str, original_receipt: str, amount: int, balance: int, now: float) -> str:
+    """Return the SMS about money that came back; KES."""
+    clock = identifiers.nairobi(now)
+    time = f"{clock:%I:%M %p}".removeprefix("0")
+    return (
+        f"{receipt} confirmed. Reversal of transaction {original_receipt} has been successfully reversed on "
+        f"{clock.day}/{clock.month}/{clock:%y} at {time} and {shillings(amount)} is credited to your M-PESA account. "
+        f"New M-PESA account balance is {shillings(balance)}."
+    )
+
+
 _FAILURES = {
     Outcome.INSUFFICIENT_FUNDS: "You do not have enough money in your M-PESA account to pay {amount} to {shop}. "
     "Your M-PESA balance is {balance}.",

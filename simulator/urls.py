@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from django.urls import URLPattern, path, re_path
 
-from simulator import control, daraja, pages
+from simulator import control, daraja, operator_control, operator_views, pages
 
 urlpatterns: list[URLPattern] = [
     path("oauth/v1/generate", daraja.generate_token),
     path("mpesa/stkpush/v1/processrequest", daraja.process_request),
     path("mpesa/stkpushquery/v1/query", daraja.query),
-    re_path(r"^(?P<path>(?:oauth|mpesa)/.*)$", daraja.not_found),
+    path("mpesa/reversal/v1/request", operator_views.reversal),
+    path("mpesa/transactionstatus/v1/query", operator_views.transaction_status),
+    path("pulltransactions/v1/register", operator_views.pull_register),
+    path("pulltransactions/v1/query", operator_views.pull_query),
+    path("certificate.cer", operator_views.certificate),
+    re_path(r"^(?P<path>(?:oauth|mpesa|pulltransactions)/.*)$", daraja.not_found),
     path("phone/", pages.phones, name="simulator_phones"),
     path("phone/live/", pages.phones_live, name="simulator_phones_live"),
     path("phone/<str:number>/", pages.phone, name="simulator_phone"),
@@ -20,6 +25,8 @@ urlpatterns: list[URLPattern] = [
     re_path(r"^assets/(?P<path>simulator\.(?:css|js))$", pages.asset, name="simulator_asset"),
     path("api/", control.totals),
     path("api/ledger/", control.ledger),
+    path("api/reversals/", operator_control.reversals),
+    path("api/operator/<str:kind>/", operator_control.operator),
     path("api/scenarios/", control.scenarios),
     path("api/default/", control.default),
     path("api/reset/", control.reset),

@@ -83,8 +83,8 @@ def stk_push(
     Call it outside any database transaction. Raises DarajaError; the tree says what each means for the money.
     """
     arguments = (phone_number, amount, account_reference, transaction_desc, callback_url)
-    with _one_line("daraja.push", phone=mask(phone_number), amount=amount) as line:
-        accepted = _accepted(_ask(lambda token: _push(token, *arguments)))
+    with one_line("daraja.push", phone=mask(phone_number), amount=amount) as line:
+        accepted = _accepted(ask(lambda token: _push(token, *arguments)))
         line["outcome"] = "accepted"
         return accepted
 
@@ -95,15 +95,15 @@ def stk_query(*, checkout_request_id: str) -> QueryAnswer:
     Call it outside any database transaction. Raises DarajaThrottled when nobody should ask for a while, another
     DarajaError when there is no answer.
     """
-    with _one_line("daraja.query") as line:
-        answer = _ask(lambda token: _query(token, checkout_request_id))
+    with one_line("daraja.query") as line:
+        answer = ask(lambda token: _query(token, checkout_request_id))
         _refuse_unheard(answer)
         told = parse_query(answer, checkout_request_id=checkout_request_id)
         line |= {"outcome": told.outcome, "result_code": told.result_code}
         return told
 
 
-def _ask(send: Callable[[str], Answer]) -> Answer:
+def ask(send: Callable[[str], Answer]) -> Answer:
     """Send with the shared token; if Daraja refuses that token, once more with a new one. It did nothing before."""
     token = access_token.current(_fetch_token)
     release_connection()
@@ -147,7 +147,8 @@ class _NairobiClock:
         return datetime.now(EAST_AFRICA_TIME)
 
 
-def _base_url() -> str:
+def base_url() -> str:
+    """Return where Daraja is, with a slash at the end."""
     return f"{settings.DARAJA_BASE_URL.rstrip('/')}/"
 
 
@@ -162,7 +163,7 @@ def _push(token: str, *arguments: Any) -> Answer:
     stk_push = _with_names(
         MpesaClient.stk_push,
         requests=_Requests,
-        api_base_url=_base_url,
+        api_base_url=base_url,
         datetime=_NairobiClock,
         mpesa_access_token=lambda: token,
         mpesa_response=lambda answer: answer,
@@ -200,7 +201,7 @@ def _query(token: str, checkout_request_id: str) -> Answer:
         "CheckoutRequestID": checkout_request_id,
     }
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-    return transport.post(f"{_base_url()}mpesa/stkpushquery/v1/query", data=data, headers=headers)
+    return transport.post(f"{base_url()}mpesa/stkpushquery/v1/query", data=data, headers=headers)
 
 
 def _fetch_token() -> Grant:
@@ -208,7 +209,7 @@ def _fetch_token() -> Grant:
 
     Raises DarajaRefused when the credentials are wrong, DarajaUnreachable when there was no usable answer.
     """
-    request = _with_names(generate_access_token_request, requests=_Requests, api_base_url=_base_url)
+    request = _with_names(generate_access_token_request, requests=_Requests, api_base_url=base_url)
     with _our_errors():
         answer: Answer = request()
     return _grant(answer)
@@ -222,11 +223,11 @@ def _grant(answer: Answer) -> Grant:
     token = data.get("access_token")
     if answer.is_ok and isinstance(token, str) and _TOKEN.fullmatch(token):
         return Grant(token, _lifetime(data.get("expires_in")))
-    refusal = _refusal(answer, unlisted=DarajaUnreachable)
-    if not isinstance(refusal, DarajaRefused) and _refuses_credentials(answer):
+    error = refusal(answer, unlisted=DarajaUnreachable)
+    if not isinstance(error, DarajaRefused) and _refuses_credentials(answer):
         code, message = answer.fault or Fault("", "")
         raise DarajaRefused(code or str(answer.status), message or "No token", Reason.OUR_FAULT)
-    raise refusal
+    raise error
 
 
 def _refuses_credentials(answer: Answer) -> bool:
@@ -247,7 +248,7 @@ def _lifetime(expires_in: Any) -> float:
 def _accepted(answer: Answer) -> PushAccepted:
     """Return the ids of an accepted push; everything that is neither a clear yes nor a clear no is unknown."""
     if answer.status == _TOO_MANY_REQUESTS or answer.fault:
-        raise _refusal(answer, unlisted=OutcomeUnknown)
+        raise refusal(answer, unlisted=OutcomeUnknown)
     data = answer.data or {}
     checkout_request_id = data.get("CheckoutRequestID")
     if not answer.is_ok or code_text(data.get("ResponseCode")) != SUCCESS or not is_id(checkout_request_id):
@@ -256,7 +257,7 @@ def _accepted(answer: Answer) -> PushAccepted:
     return PushAccepted(merchant_request_id if is_id(merchant_request_id) else "", checkout_request_id)
 
 
-def _refusal(answer: Answer, *, unlisted: type[DarajaError]) -> DarajaError:
+def refusal(answer: Answer, *, unlisted: type[DarajaError]) -> DarajaError:
     """Return the error for a refusal: by code and message, for the HTTP status alone means nothing, 429 excepted."""
     code, message = answer.fault or Fault("", "")
     meaning = Fault(code, message).meaning
@@ -271,13 +272,13 @@ def _refuse_unheard(answer: Answer) -> None:
     """Raise unless Daraja took in the question: throttled, wrongly set up, or not Daraja at all."""
     meaning = answer.fault.meaning if answer.fault else None
     if answer.status == _TOO_MANY_REQUESTS or (meaning and (meaning.is_throttle or meaning.reason == Reason.OUR_FAULT)):
-        raise _refusal(answer, unlisted=OutcomeUnknown)
+        raise refusal(answer, unlisted=OutcomeUnknown)
     if answer.data is None:
         raise OutcomeUnknown(f"HTTP {answer.status} without JSON")
 
 
 @contextmanager
-def _one_line(event: str, **facts: Any) -> Iterator[dict[str, Any]]:
+def one_line(event: str, **facts: Any) -> Iterator[dict[str, Any]]:
     """Log one line about one request, without token or CheckoutRequestID; the block names the outcome."""
     started = time.perf_counter()
     line: dict[str, Any] = {"outcome": "crashed", **facts}

@@ -167,8 +167,8 @@ def parse_callback(body: bytes) -> StkCallback:
         checkout_request_id=_checkout_request_id(callback.get("CheckoutRequestID")),
         result_code=_result_code(callback.get("ResultCode")),
         result_desc=_result_desc(callback.get("ResultDesc")),
-        amount=_amount(items.get("Amount")),
-        mpesa_receipt_number=_receipt(items.get("MpesaReceiptNumber")),
+        amount=amount_or_none(items.get("Amount")),
+        mpesa_receipt_number=receipt_or_none(items.get("MpesaReceiptNumber")),
         phone_number=_text(items.get("PhoneNumber"), _PHONE),
         transaction_date=_text(items.get("TransactionDate"), _DATE),
     )
@@ -239,7 +239,8 @@ def _items(metadata: Any) -> dict[str, Any]:
     return named
 
 
-def _amount(value: Any) -> Decimal | None:
+def amount_or_none(value: Any) -> Decimal | None:
+    """Return KES from a number or numeric text; None for anything else."""
     if isinstance(value, bool):
         return None
     if isinstance(value, int | Decimal):
@@ -249,8 +250,16 @@ def _amount(value: Any) -> Decimal | None:
     return None
 
 
-def _receipt(value: Any) -> str | None:
+def receipt_or_none(value: Any) -> str | None:
+    """Return a value that can be a receipt; None for anything else."""
     return value if isinstance(value, str) and _RECEIPT.fullmatch(value) else None
+
+
+def text_or_empty(value: Any) -> str:
+    """Return free text of Daraja's, cut to what a column takes; empty when it is none."""
+    if isinstance(value, bool) or not isinstance(value, str | int | Decimal):
+        return ""
+    return str(value)[:LONGEST_DESC]
 
 
 def _text(value: Any, form: re.Pattern[str]) -> str | None:

@@ -78,7 +78,7 @@ def _is_loopback(url: str) -> bool:
         return False
 
 
-def get(url: str, *, auth: tuple[str, str]) -> Answer:
+def get(url: str, *, auth: tuple[str, str] | None = None) -> Answer:
     """Fetch `url`. Raises DarajaUnreachable whatever fails: a GET asks nobody for money."""
     try:
         return _exchange("GET", url, auth=auth)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from payments.models.control import DarajaToken, PromptGate, QueryBudget, UnwantedPhone
+from payments.models.conversation import Conversation, ConversationResult
 from payments.models.delivery import Delivery
 from payments.models.evidence import Callback, Discrepancy
 from payments.models.mail import Mail
@@ -10,6 +11,8 @@ from payments.models.payment import Reason, Source, Status, Transaction, Transac
 
 __all__ = [
     "Callback",
+    "Conversation",
+    "ConversationResult",
     "DarajaToken",
     "Delivery",
     "Discrepancy",

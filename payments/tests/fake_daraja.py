@@ -17,6 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 OAUTH, PUSH, QUERY = "oauth", "push", "query"
+REVERSAL, STATUS, PULL = "reversal", "status", "pull"
 KEY, SECRET, PASSKEY, SHORTCODE = "the-key", "the-secret", "the-passkey", "600638"
 CHECKOUT_REQUEST_ID = "ws_CO_170820261404032708374149"
 ACCEPTED = {
@@ -34,10 +35,19 @@ SETTLED = {
     "ResultCode": "0",
     "ResultDesc": "The service request is processed successfully.",
 }
+ACKNOWLEDGED = {
+    "OriginatorConversationID": "29115-34620561-1",
+    "ConversationID": "AG_20261125_70101a2b3c4d5e6f7a8b",
+    "ResponseCode": "0",
+    "ResponseDescription": "Accept the service request successfully.",
+}
 PATHS = {
     "/oauth/v1/generate?grant_type=client_credentials": OAUTH,
     "/mpesa/stkpush/v1/processrequest": PUSH,
     "/mpesa/stkpushquery/v1/query": QUERY,
+    "/mpesa/reversal/v1/request": REVERSAL,
+    "/mpesa/transactionstatus/v1/query": STATUS,
+    "/pulltransactions/v1/query": PULL,
 }
 
 
@@ -120,6 +130,14 @@ class FakeDaraja(ThreadingHTTPServer):
 
     def query(self, handler: Handler) -> None:
         self._with_token(handler, SETTLED, 400, "400.003.01")
+
+    def reversal(self, handler: Handler) -> None:
+        self._with_token(handler, ACKNOWLEDGED, 401, "401.002.01")
+
+    status = reversal
+
+    def pull(self, handler: Handler) -> None:
+        self._with_token(handler, {"ResponseCode": "1001", "Response": [[]]}, 401, "401.002.01")
 
     def _with_token(self, handler: Handler, body: Any, status: int, code: str) -> None:
         if handler.headers["Authorization"] == f"Bearer {self.living_token}":

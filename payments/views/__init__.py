@@ -5,6 +5,7 @@ from __future__ import annotations
 from payments.views.callbacks import callback, mpesa_stk_push_callback
 from payments.views.page import payment, receipt
 from payments.views.push import STKPushView
+from payments.views.results import conversation_result
 from payments.views.service import healthz, metrics, readyz, schema
 from payments.views.status import api_order, payment_status
 
@@ -12,6 +13,7 @@ __all__ = [
     "STKPushView",
     "api_order",
     "callback",
+    "conversation_result",
     "healthz",
     "metrics",
     "mpesa_stk_push_callback",

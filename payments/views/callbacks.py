@@ -28,7 +28,7 @@ def callback(request: HttpRequest, token: str) -> HttpResponse:
     transaction_id = read_callback_token(token)
     if transaction_id is None:
         return problem(404, "not_found", _("There is nothing here."))
-    return _receive(transaction_id, _bounded_body(request), request)
+    return _receive(transaction_id, bounded_body(request), request)
 
 
 def _receive(transaction_id: uuid.UUID, body: bytes, request: HttpRequest) -> HttpResponse:
@@ -47,7 +47,7 @@ def _receive(transaction_id: uuid.UUID, body: bytes, request: HttpRequest) -> Ht
 def mpesa_stk_push_callback(request: HttpRequest, token: str = "") -> HttpResponse:
     """Take a callback on the seed's path: with a valid token like any other, without one as a mere hint."""
     require_method(request, ["POST"])
-    body = _bounded_body(request)
+    body = bounded_body(request)
     transaction_id = read_callback_token(token)
     if transaction_id is not None:
         return _receive(transaction_id, body, request)
@@ -58,7 +58,7 @@ def mpesa_stk_push_callback(request: HttpRequest, token: str = "") -> HttpRespon
     return JsonResponse(ACCEPTED)
 
 
-def _bounded_body(request: HttpRequest) -> bytes:
+def bounded_body(request: HttpRequest) -> bytes:
     """Return the body; raises `Problem` 413 for one that is larger than any callback."""
     declared = request.headers.get("Content-Length", "0")
     is_large = declared.isdigit() and int(declared) > inbox.LARGEST_CALLBACK
