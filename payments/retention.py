@@ -13,7 +13,8 @@ from django.db.transaction import atomic
 from django.utils import timezone
 
 from logs import redact
-from payments.models import Callback, ConversationResult, Discrepancy, Source, Status, Transaction
+from payments.models import Callback, ConversationResult, Discrepancy, Mail, Source, Status, Transaction
+from payments.receipts import letter_key
 from payments.transitions import amend
 
 BATCH = 500  # rows a statement: a callback that arrives meanwhile must not wait for all of them
@@ -84,7 +85,8 @@ def _keyed(key: bytes, text: str) -> str:
 
 
 def _forget_evidence(payment: Transaction) -> None:
-    """Take the number out of what was kept as evidence; that it came, and what became of it, stays."""
+    """Take number and address out of what was kept; that it came, and what became of it, stays."""
+    Mail.objects.filter(key=letter_key(payment)).delete()
     _callbacks_about(payment).update(body=b"", checkout_request_id="")
     for finding in payment.discrepancies.all():
         evidence = json.loads(redact(json.dumps(finding.evidence)))

@@ -20,6 +20,7 @@ from django.db.models import Case, F, Q, Value, When
 from django.db.transaction import atomic, on_commit
 from django.utils import timezone
 
+from payments import receipts
 from payments.models import Callback, Discrepancy, Reason, Source, Status, Transaction, TransactionEvent
 from payments.signals import transaction_changed
 from shop.models import Order
@@ -54,7 +55,7 @@ def transition(
     """Change the status of a payment if the table allows it from where it is now; return whether it did.
 
     1. One guarded UPDATE with version + 1; a payment under review is completed by staff alone.
-    2. The event row; for a success also the order, in the same database transaction.
+    2. The event row; for a success also the order and its receipt by e-mail, in the same database transaction.
     3. After commit, `transaction_changed`.
     """
     with atomic():
@@ -62,11 +63,12 @@ def transition(
             _lock_order(transaction_id)
         if not _write_status(transaction_id, new_status, source, reason, fields):
             return False
-        payment = Transaction.objects.get(pk=transaction_id)
+        payment = Transaction.objects.select_related("order").get(pk=transaction_id)
         old = Status.FAILED if payment.late else Status.PENDING
         record(payment, source=source, old_status=old, note=note, callback=callback)
         if new_status == Status.COMPLETED:
             _settle_order(payment)
+            receipts.write_letter(payment)
         _announce(payment)
     log.info(
         "transaction.changed",

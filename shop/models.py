@@ -75,6 +75,7 @@ class Order(models.Model):
     amount_paid = models.PositiveIntegerField(default=0, editable=False, help_text=_("Whole KES, all that arrived"))
     customer_name = models.CharField(max_length=80, blank=True)
     customer_email = models.EmailField(blank=True)
+    language = models.CharField(max_length=5, default="en", editable=False, help_text=_("That it was placed in"))
     created_at = models.DateTimeField(auto_now_add=True)
     paid_at = models.DateTimeField(null=True, editable=False)
     cancelled_at = models.DateTimeField(null=True, editable=False)

@@ -19,8 +19,8 @@ from django.db.models import Case, F, Value, When
 from django.db.transaction import TransactionManagementError, atomic
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import get_language, ngettext
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 
 from shop.models import CURRENCY, LARGEST_AMOUNT, LARGEST_QUANTITY, MOST_LINES, Order, OrderLine, Product
 
@@ -67,7 +67,8 @@ def place_order(items: Iterable[tuple[str, int]], *, customer_name: str = "", cu
     if amount > LARGEST_AMOUNT:
         detail = _("An order may come to at most KES %(most)s, which is the most that M-PESA takes at once.")
         raise OrderRefused("items", detail % {"most": f"{LARGEST_AMOUNT:,}"})
-    order = Order(amount=amount, customer_name=customer_name, customer_email=customer_email)
+    customer = {"customer_name": customer_name, "customer_email": customer_email, "language": get_language() or "en"}
+    order = Order(amount=amount, **customer)
     _write(order, lines)
     log.info("order.placed", order_id=str(order.pk), amount=amount, lines=len(lines))
     return order

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings
@@ -16,6 +15,7 @@ from pages import capability
 from payments import deliveries
 from payments.documents import Facts, facts, screen
 from payments.models import Status, Transaction
+from payments.receipts import qr_code, receipt_url
 from shop.limits import unknown_page
 
 
@@ -34,29 +34,28 @@ def screen_for(request: HttpRequest, about: Facts) -> dict[str, Any]:
 @require_GET
 def payment(request: HttpRequest, transaction_id: uuid.UUID) -> HttpResponse:
     """Show the customer's page, or only its live part to htmx."""
+    found = _known(transaction_id)
+    if found is None:
+        return unknown_page(request)
+    if found.status != Status.PENDING:
+        deliveries.note_sent(found.pk, found.version, deliveries.Channel.PAGE, watched=False)
     template = "payments/_status.html" if is_htmx(request) else "payments/payment.html"
-    return _payment_page(request, transaction_id, template)
+    context = {"payment": screen_for(request, facts(found)), "order": found.order}
+    return capability(render(request, template, context))
 
 
 @gzip_page
 @require_GET
 def receipt(request: HttpRequest, transaction_id: uuid.UUID) -> HttpResponse:
     """Show the receipt of a paid payment, with the number masked: receipts are printed and passed on."""
-    return _payment_page(request, transaction_id, "payments/receipt.html", shown=lambda _request, about: screen(about))
-
-
-def _payment_page(
-    request: HttpRequest,
-    transaction_id: uuid.UUID,
-    template: str,
-    *,
-    shown: Callable[[HttpRequest, Facts], dict[str, Any]] = screen_for,
-) -> HttpResponse:
-    known = Transaction.objects.select_related("order").filter(environment=settings.MPESA_ENVIRONMENT)
-    payment = known.filter(pk=transaction_id).first()
+    payment = _known(transaction_id)
     if payment is None:
         return unknown_page(request)
-    if payment.status != Status.PENDING:
-        deliveries.note_sent(payment.pk, payment.version, deliveries.Channel.PAGE, watched=False)
-    context = {"payment": shown(request, facts(payment)), "order": payment.order}
-    return capability(render(request, template, context))
+    url = receipt_url(payment)
+    context = {"payment": screen(facts(payment)), "order": payment.order, "url": url, "qr_code": qr_code(url)}
+    return capability(render(request, "payments/receipt.html", context))
+
+
+def _known(transaction_id: uuid.UUID) -> Transaction | None:
+    known = Transaction.objects.select_related("order").filter(environment=settings.MPESA_ENVIRONMENT)
+    return known.filter(pk=transaction_id).first()
