@@ -44,26 +44,31 @@ _last_pass: float | None = None
 
 def reconcile_one(payment: Transaction) -> bool:
     """Ask Daraja about one payment and settle what it says; return whether it could be asked."""
-    return _may_be_asked(payment) and _question(payment)
+    return ask_daraja(payment) is not None
+
+
+def ask_daraja(payment: Transaction) -> str | None:
+    """Ask Daraja about one payment and settle its answer; return what became of it, or None when it was not asked."""
+    return _question(payment) if _may_be_asked(payment) else None
 
 
 def _may_be_asked(payment: Transaction, *, for_hint: bool = False) -> bool:
     return bool(payment.checkout_request_id) and budget.take_query(for_hint=for_hint)
 
 
-def _question(payment: Transaction) -> bool:
-    """Ask about a payment that has its question from the budget; False when Daraja wants to be left alone."""
+def _question(payment: Transaction) -> str | None:
+    """Ask about a payment that has its question from the budget; None when Daraja wants to be left alone."""
     try:
         answer = client.stk_query(checkout_request_id=payment.checkout_request_id or "")
     except client.DarajaThrottled:
         budget.be_silent()
-        return False
+        return None
     except client.DarajaError as error:
         log.info("query.unanswered", transaction_id=str(payment.pk), error=type(error).__name__)
-        return True
+        return "unanswered"
     outcome = settle_query(payment.pk, answer)
     log.info("query.settled", transaction_id=str(payment.pk), outcome=outcome)
-    return True
+    return outcome
 
 
 def expire_one(payment: Transaction) -> bool:
@@ -179,7 +184,7 @@ def note_watched(transaction_ids: Iterable[UUID]) -> None:
 
 def _ask(payment: Transaction, *, may_ask: bool, for_hint: bool) -> bool:
     started = timezone.now()
-    asked = may_ask and _question(payment)
+    asked = may_ask and _question(payment) is not None
     if asked:
         Transaction.objects.filter(pk=payment.pk).update(checks=F("checks") + 1)
     payment.refresh_from_db()

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth.models import AbstractBaseUser
 from django.db.models import Q, QuerySet
 from django.db.transaction import atomic
 from django.utils import timezone
 
-from payments.models import Discrepancy, Reason, Source, Status, Transaction
-from payments.transitions import end_review, record, transition
+from payments.audit import log_action
+from payments.models import Action, Discrepancy, Reason, Source, Status, Transaction
+from payments.transitions import end_review, note_action, transition
 from shop.models import Order
 
 _UNDECIDED = Q(under_review=True)
@@ -30,11 +30,10 @@ def decide(transaction_id: UUID, *, paid: bool, by: AbstractBaseUser, why: str) 
         if payment is None:
             return False
         blocking = list(payment.discrepancies.filter(resolved_at=None, blocking=True).values_list("pk", flat=True))
-        note = f"{by}: {why}"
-        if not (_complete(payment, note) if paid else _leave_unpaid(payment, note)):
+        if not (_complete if paid else _leave_unpaid)(payment, by, why):
             return False
         _resolve(Discrepancy.objects.filter(pk__in=blocking), by=by, why=why)
-        _log(by, payment, f"{'Completed' if paid else 'Left unpaid'} after review: {why}")
+        log_action(by, payment, f"{'Completed' if paid else 'Left unpaid'} after review: {why}")
     return True
 
 
@@ -44,15 +43,15 @@ def _locked(transaction_id: UUID, condition: Q) -> Transaction | None:
     return Transaction.objects.select_for_update(of=("self",)).filter(condition, pk=transaction_id).first()
 
 
-def _complete(payment: Transaction, note: str) -> bool:
-    return transition(payment.pk, Status.COMPLETED, source=Source.STAFF, note=note)
+def _complete(payment: Transaction, by: AbstractBaseUser, why: str) -> bool:
+    return transition(payment.pk, Status.COMPLETED, source=Source.STAFF, note=why, by=by)
 
 
-def _leave_unpaid(payment: Transaction, note: str) -> bool:
+def _leave_unpaid(payment: Transaction, by: AbstractBaseUser, why: str) -> bool:
     if payment.status == Status.FAILED:
-        return end_review(payment.pk, note=note)
+        return end_review(payment.pk, note=why, by=by)
     source, reason = Source.STAFF, Reason.UNDER_REVIEW
-    return transition(payment.pk, Status.FAILED, source=source, reason=reason, note=note, under_review=False)
+    return transition(payment.pk, Status.FAILED, source=source, reason=reason, note=why, by=by, under_review=False)
 
 
 def resolve(discrepancy: Discrepancy, *, by: AbstractBaseUser, why: str) -> bool:
@@ -62,15 +61,11 @@ def resolve(discrepancy: Discrepancy, *, by: AbstractBaseUser, why: str) -> bool
         unresolved = Discrepancy.objects.filter(pk=discrepancy.pk, resolved_at=None)
         changed = 0 if unresolved.filter(still_blocks).exists() else _resolve(unresolved, by=by, why=why)
         if changed:
-            note = f"{by} resolved {discrepancy.get_kind_display()}: {why}"
-            record(discrepancy.transaction, source=Source.STAFF, note=note)
-            _log(by, discrepancy, f"Resolved: {why}")
+            note = f"{discrepancy.get_kind_display()}: {why}"
+            note_action(discrepancy.transaction, Action.RESOLVED, by=by, note=note)
+            log_action(by, discrepancy, f"Resolved: {why}")
     return bool(changed)
 
 
 def _resolve(discrepancies: QuerySet[Discrepancy], *, by: AbstractBaseUser, why: str) -> int:
     return discrepancies.update(resolved_at=timezone.now(), resolved_by=by, resolution=why[:250])
-
-
-def _log(by: AbstractBaseUser, what: Transaction | Discrepancy, message: str) -> None:
-    LogEntry.objects.log_actions(by.pk, [what], CHANGE, change_message=message)

@@ -16,12 +16,13 @@ from typing import Any
 from uuid import UUID
 
 import structlog
+from django.contrib.auth.models import AbstractBaseUser
 from django.db.models import Case, F, Q, Value, When
 from django.db.transaction import atomic, on_commit
 from django.utils import timezone
 
 from payments import receipts
-from payments.models import Callback, Discrepancy, Reason, Source, Status, Transaction, TransactionEvent
+from payments.models import Action, Callback, Discrepancy, Reason, Source, Status, Transaction, TransactionEvent
 from payments.signals import transaction_changed
 from shop.models import Order
 from shop.orders import PaidOutcome, mark_paid
@@ -50,6 +51,7 @@ def transition(
     reason: Reason | None = None,
     note: str = "",
     callback: Callback | None = None,
+    by: AbstractBaseUser | None = None,
     **fields: Any,
 ) -> bool:
     """Change the status of a payment if the table allows it from where it is now; return whether it did.
@@ -65,7 +67,8 @@ def transition(
             return False
         payment = Transaction.objects.select_related("order").get(pk=transaction_id)
         old = Status.FAILED if payment.late else Status.PENDING
-        record(payment, source=source, old_status=old, note=note, callback=callback)
+        action = Action.DECIDED if by else ""
+        record(payment, source=source, old_status=old, note=note, callback=callback, by=by, action=action)
         if new_status == Status.COMPLETED:
             _settle_order(payment)
             receipts.write_letter(payment)
@@ -93,7 +96,13 @@ def _write_status(
 ) -> bool:
     guard = Q(pk=transaction_id, status__in=REACHED_FROM[new_status])
     now = timezone.now()
-    changes: dict[str, Any] = {"status": new_status, "reason": reason or "", "version": F("version") + 1, **fields}
+    changes: dict[str, Any] = {
+        "status": new_status,
+        "reason": reason or "",
+        "settled_by": source,
+        "version": F("version") + 1,
+        **fields,
+    }
     if new_status == Status.COMPLETED:
         if source != Source.STAFF:
             # The reason stays when a supervisor has decided that it is not paid: only another decision changes that.
@@ -162,16 +171,25 @@ def put_under_review(transaction_id: UUID, *, source: Source, note: str = "", ca
     return amend(transaction_id, source=source, note=note, callback=callback, under_review=True, reason=reason)
 
 
-def end_review(transaction_id: UUID, *, note: str) -> bool:
+def end_review(transaction_id: UUID, *, note: str, by: AbstractBaseUser | None = None) -> bool:
     """Leave a FAILED payment unpaid because a supervisor says so: its order may be paid anew; version + 1."""
     reviewed = Transaction.objects.filter(pk=transaction_id, under_review=True, status=Status.FAILED)
     with atomic():
         changed = reviewed.update(under_review=False, version=F("version") + 1, updated_at=timezone.now())
         if changed:
             payment = Transaction.objects.get(pk=transaction_id)
-            record(payment, source=Source.STAFF, note=note)
+            record(payment, source=Source.STAFF, note=note, by=by, action=Action.DECIDED)
             _announce(payment)
     return bool(changed)
+
+
+def note_action(
+    payment: Transaction, action: Action, *, by: AbstractBaseUser, note: str = "", source: Source = Source.STAFF
+) -> None:
+    """Write down what a person did about a payment, or what came of it; whoever watches is told, the version stays."""
+    with atomic():
+        record(payment, source=source, action=action, by=by, note=note)
+        _announce(payment)
 
 
 def record(
@@ -182,8 +200,13 @@ def record(
     old_status: str = "",
     result_code: str = "",
     callback: Callback | None = None,
+    by: AbstractBaseUser | None = None,
+    action: str = "",
 ) -> None:
-    """Write one line of the payment's history; evidence that changed nothing is a line too."""
+    """Write one line of the payment's history; evidence that changed nothing is a line too.
+
+    `by` and `action`: who of the staff did what, where a person was the cause.
+    """
     TransactionEvent.objects.create(
         transaction=payment,
         version=payment.version,
@@ -194,6 +217,8 @@ def record(
         note=note[:250],
         result_code=result_code or payment.result_code,
         callback=callback,
+        by_id=by.pk if by else None,
+        action=action,
     )
 
 

@@ -7,9 +7,10 @@ from payments.models.conversation import Conversation, ConversationResult
 from payments.models.delivery import Delivery
 from payments.models.evidence import Callback, Discrepancy
 from payments.models.mail import Mail
-from payments.models.payment import Reason, Source, Status, Transaction, TransactionEvent
+from payments.models.payment import Action, Reason, Source, Status, Transaction, TransactionEvent
 
 __all__ = [
+    "Action",
     "Callback",
     "Conversation",
     "ConversationResult",

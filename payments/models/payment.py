@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 
+from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
@@ -43,6 +44,22 @@ class Source(models.TextChoices):
     QUERY = "query", _("query")
     EXPIRY = "expiry", _("expiry")
     STAFF = "staff", _("staff")
+
+
+class Action(models.TextChoices):
+    """What a person of the staff did, in a line of a payment's history."""
+
+    ASKED = "asked", _("asked M-PESA")
+    RESENT = "resent", _("sent the prompt again")
+    NOTE = "note", _("note")
+    SAW_PHONE = "saw_phone", _("saw the whole phone number")
+    DECIDED = "decided", _("decided")
+    RESOLVED = "resolved", _("resolved")
+    REFUNDED = "refunded", _("money sent back by hand")
+    COUNTER = "counter", _("asked at the counter")
+    PACKED = "packed", _("packed the order")
+    HANDED_OVER = "handed_over", _("handed the order over")
+    UNDONE = "undone", _("took a step of the order back")
 
 
 class Transaction(models.Model):
@@ -95,6 +112,9 @@ class Transaction(models.Model):
     hinted_at = models.DateTimeField(null=True, blank=True, help_text=_("When a tokenless hint last had us ask"))
     watched_at = models.DateTimeField(null=True, blank=True, help_text=_("When a page was last seen to show it"))
     failed_by = models.CharField(max_length=10, choices=Source.choices, blank=True)
+    settled_by = models.CharField(
+        max_length=10, choices=Source.choices, blank=True, help_text=_("Who told us of the present status")
+    )
 
     class Meta:
         ordering = ["-created_at"]
@@ -117,6 +137,27 @@ class Transaction(models.Model):
             models.Index(fields=["environment", "phone_number", "created_at"], name="pushes_by_phone"),
             models.Index(fields=["asked_from", "created_at"], condition=~Q(asked_from=""), name="pushes_by_address"),
             models.Index(fields=["asked_in", "created_at"], condition=~Q(asked_in=""), name="pushes_by_session"),
+            # What staff search and filter by, in the order in which they read: the newest first.
+            models.Index(fields=["environment", "status", "created_at"], name="found_by_status"),
+            models.Index(
+                fields=["environment", "reason", "created_at"], condition=~Q(reason=""), name="found_by_reason"
+            ),
+            models.Index(
+                fields=["environment", "settled_by", "created_at"],
+                condition=~Q(settled_by=""),
+                name="found_by_source",
+            ),
+            models.Index(fields=["environment", "amount", "created_at"], name="found_by_amount"),
+            models.Index(fields=["merchant_request_id"], name="found_by_merchant_request"),
+        ]
+        permissions = [
+            ("query_transaction", "Can ask M-PESA about a payment"),
+            ("resend_prompt", "Can send a prompt again"),
+            ("use_counter", "Can take payments at the counter"),
+            ("add_note", "Can add notes to payments"),
+            ("see_full_phone", "Can see the whole phone number of a payment"),
+            ("refund_transaction", "Can send money back, or note that it was sent back by hand"),
+            ("export_pii", "Can export payments with whole phone numbers and names"),
         ]
 
     def __str__(self) -> str:
@@ -139,10 +180,15 @@ class TransactionEvent(models.Model):
     note = models.CharField(max_length=250, blank=True)
     result_code = models.CharField(max_length=40, blank=True)
     callback = models.ForeignKey("Callback", on_delete=models.SET_NULL, null=True, blank=True, related_name="events")
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
+    action = models.CharField(max_length=12, choices=Action.choices, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
         ordering = ["id"]
+        indexes = [
+            models.Index(fields=["transaction"], condition=Q(source="staff"), name="staff_touched"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.source}: {self.new_status} {self.reason}".strip()

@@ -107,15 +107,6 @@ def test_a_supervisor_completes_a_blocked_payment_with_a_reason(
     assert payment.order.__class__.objects.get(pk=payment.order_id).status == "PAID"
 
 
-def test_the_page_of_a_payment_under_review_offers_the_decision(staff: Any, post_callback: Any) -> None:
-    payment = make_transaction()
-    assert "complete_after_review" not in staff.get(f"{LIST}{payment.pk}/change/").text
-    post_callback(payment, Amount=1)
-    assert "complete_after_review" in staff.get(f"{LIST}{payment.pk}/change/").text
-    form = {"action": "leave_unpaid_after_review", "_selected_action": str(payment.pk)}
-    assert "Leave these payments unpaid" in staff.post(LIST, form).text
-
-
 def test_a_supervisor_leaves_a_payment_unpaid(staff: Any, post_callback: Any) -> None:
     payment = make_transaction()
     post_callback(payment, Amount=1)

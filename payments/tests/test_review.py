@@ -45,7 +45,12 @@ def test_a_decision_that_it_is_paid_settles_the_order(blocked: Transaction, chie
     assert (blocked.status, blocked.under_review, blocked.version) == ("COMPLETED", False, version + 1)
     assert blocked.order.status == Order.objects.get().status == "PAID"
     event = blocked.events.last()
-    assert (event.source, event.note) == ("staff", "chief: Seen on the statement")
+    assert (event.source, event.action, str(event.by), event.note) == (
+        "staff",
+        "decided",
+        "chief",
+        "Seen on the statement",
+    )
 
 
 def test_it_resolves_what_blocked_with_whom_and_why_and_is_logged(blocked: Transaction, chief: User) -> None:

@@ -1,0 +1,5 @@
+"""What staff see of the money. Nothing about a payment can be edited here: a status changes through the one door."""
+
+from __future__ import annotations
+
+from payments.admin import evidence, payment_list, prompts  # noqa: F401 - each registers its models

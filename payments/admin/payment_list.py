@@ -1,0 +1,97 @@
+"""The list of payments."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from django.conf import settings
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
+from django.urls import path
+from django.utils.translation import gettext_lazy as _
+
+from payments.admin.acting import act_on_payment
+from payments.admin.common import ReadOnly, ask_reason, reason_given, user_of
+from payments.admin.filters import LIST_FILTERS
+from payments.admin.payment_page import payment_page
+from payments.models import Transaction
+from payments.phone_numbers import mask_local
+from payments.review import decide
+from payments.search import SAVED_VIEWS, Search
+
+
+@admin.register(Transaction)
+class TransactionAdmin(ReadOnly):
+    """The payments of this environment, the newest first; a payment has a page of its own (payment_page.py)."""
+
+    payment = ""
+    list_display = (
+        "created_at",
+        "order",
+        "phone",
+        "amount",
+        "status",
+        "reason",
+        "mpesa_receipt_number",
+        "settled_by",
+        "late",
+        "surplus",
+    )
+    list_filter = LIST_FILTERS
+    list_select_related = ("order",)
+    sortable_by = ("created_at",)  # the one order that has an index behind it
+    ordering = ("-created_at",)
+    show_facets = admin.ShowFacets.NEVER  # each would count all rows
+    actions = ("complete_after_review", "leave_unpaid_after_review")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Transaction]:
+        return super().get_queryset(request).filter(environment=settings.MPESA_ENVIRONMENT)
+
+    @admin.display(description=_("Phone"))
+    def phone(self, payment: Transaction) -> str:
+        return mask_local(payment.phone_number)
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        search = Search.of(request.GET)
+        if search.problem:
+            messages.warning(request, search.problem)
+        context = {"search": search, "saved_views": SAVED_VIEWS, **(extra_context or {})}
+        return super().changelist_view(request, context)
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        payment = self.get_object(request, object_id)
+        if payment is None:
+            raise Http404
+        return payment_page(self, request, payment)
+
+    def get_urls(self) -> list[Any]:
+        act = self.admin_site.admin_view(partial(act_on_payment, self))
+        return [path("<uuid:payment_id>/do/<slug:name>/", act, name="payments_transaction_act"), *super().get_urls()]
+
+    # Several at once
+
+    def has_decide_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("payments.resolve_discrepancy")
+
+    @admin.action(description=_("Complete after review …"), permissions=["decide"])
+    def complete_after_review(self, request: HttpRequest, queryset: QuerySet[Transaction]) -> HttpResponse | None:
+        return self._decide(request, queryset, "complete_after_review", _("Complete these payments"))
+
+    @admin.action(description=_("Leave unpaid after review …"), permissions=["decide"])
+    def leave_unpaid_after_review(self, request: HttpRequest, queryset: QuerySet[Transaction]) -> HttpResponse | None:
+        return self._decide(request, queryset, "leave_unpaid_after_review", _("Leave these payments unpaid"))
+
+    def _decide(
+        self, request: HttpRequest, queryset: QuerySet[Transaction], action: str, title: Any
+    ) -> HttpResponse | None:
+        why = reason_given(request)
+        if not why:
+            return ask_reason(self, request, queryset, action, title)
+        paid, by = action == "complete_after_review", user_of(request)
+        done = sum(decide(payment.pk, paid=paid, by=by, why=why) for payment in list(queryset))
+        messages.success(request, _("%(done)d payments were decided.") % {"done": done})
+        return None
