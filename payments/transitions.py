@@ -73,9 +73,14 @@ def transition(
             _settle_order(payment)
             receipts.write_letter(payment)
         _announce(payment)
+    _log_change(payment, source)
+    return True
+
+
+def _log_change(payment: Transaction, source: Source) -> None:
     log.info(
         "transaction.changed",
-        transaction_id=str(transaction_id),
+        transaction_id=str(payment.pk),
         order_id=str(payment.order_id),
         status=payment.status,
         reason=payment.reason or None,
@@ -84,7 +89,6 @@ def transition(
         late=payment.late,
         surplus=payment.surplus,
     )
-    return True
 
 
 def _lock_order(transaction_id: UUID) -> None:
