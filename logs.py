@@ -13,7 +13,7 @@ from typing import Any
 
 import structlog
 
-_CALLBACK_TOKEN = re.compile(r"((?:callback|stk_push_callback)/(?:(?:result|timeout)/)?)[^/\s'\"]+")
+_CALLBACK_TOKEN = re.compile(r"((?:callback|c2b)/(?:(?:result|timeout)/)?)[^/\s'\"]+")
 _CHECKOUT_REQUEST_ID = re.compile(r"ws_CO_\w+")
 _PHONE_NUMBER = re.compile(r"\b254[17]\d{5}(?=\d{3}\b)")
 

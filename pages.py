@@ -15,7 +15,7 @@ from jsonhttp import DATABASE_AWAY, is_json, problem
 
 P = ParamSpec("P")
 
-MACHINE_PATHS = ("/api/", "/payments/status", "/payments/callback/", "/mpesa/")
+MACHINE_PATHS = ("/api/", "/payments/status", "/payments/callback/", "/payments/c2b/", "/mpesa/")
 
 
 def capability(response: HttpResponse) -> HttpResponse:

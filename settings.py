@@ -76,6 +76,11 @@ for _name, _values in (("SECRET_KEY", [SECRET_KEY]), ("CALLBACK_SECRET", CALLBAC
         SETTINGS_PROBLEMS.append(f"{_name} is a value of .env.example; make one of your own.")
 if len(CALLBACK_SECRETS) > 2:
     SETTINGS_PROBLEMS.append("CALLBACK_SECRET holds at most two keys: the new one, then the old one while rotating.")
+C2B_PATH_SECRETS = env.list("C2B_PATH_SECRET") or CALLBACK_SECRETS
+if any(len(value) < MINIMUM_SECRET_LENGTH or value in _shown for value in env.list("C2B_PATH_SECRET")):
+    SETTINGS_PROBLEMS.append(f"C2B_PATH_SECRET must have at least {MINIMUM_SECRET_LENGTH} characters of your own.")
+if len(C2B_PATH_SECRETS) > 2:
+    SETTINGS_PROBLEMS.append("C2B_PATH_SECRET holds at most two keys: the new one, then the old one while rotating.")
 METRICS_TOKEN = env.text("METRICS_TOKEN")
 
 # M-PESA ---------------------------------------------------------------------------------------------------------
@@ -122,6 +127,7 @@ MPESA_QUERIES_PER_MINUTE = env.number(
 MPESA_CALLBACK_IPS = env.networks("MPESA_CALLBACK_IPS")
 DARAJA_TIMEOUT_SECONDS = env.number("DARAJA_TIMEOUT_SECONDS", 10, most=120)
 DARAJA_CONNECT_TIMEOUT_SECONDS = 3
+C2B_TRUST_BELOW = env.number("C2B_TRUST_BELOW", 0, least=0, most=250_000)
 CALLBACK_SPOOL_DIR = BASE_DIR / env.text("CALLBACK_SPOOL_DIR", "var/spool")
 PUSHES_PER_SECOND = env.number("PUSHES_PER_SECOND", 20, most=1000)
 RATE_LIMITS = env.choice("RATE_LIMITS", ("on", "off")) == "on"
@@ -279,7 +285,7 @@ SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = LANGUAGE_COOKIE_SAMESITE = "Lax
 SECURE_SSL_REDIRECT = _is_https
 SECURE_SSL_HOST = _public.netloc if _is_https else None
 # Safaricom and health probes are never redirected.
-SECURE_REDIRECT_EXEMPT = [r"^payments/callback/", r"^mpesa/", r"^healthz$", r"^readyz$", r"^metrics$"]
+SECURE_REDIRECT_EXEMPT = [r"^payments/(callback|c2b)/", r"^mpesa/", r"^healthz$", r"^readyz$", r"^metrics$"]
 SECURE_REDIRECT_EXEMPT += [
     r"^simulator/(oauth|mpesa|pulltransactions)/",
     r"^simulator/certificate.cer$",

@@ -18,7 +18,7 @@ from django.utils.dateparse import parse_datetime
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
-from payments import limits
+from payments import limits, other_money
 from payments.models import Reason, Status, Transaction
 from payments.phone_numbers import mask, mask_local
 from payments.reasons import FOUND_UNPAID, NO_MONEY_TAKEN, WAIT_A_LITTLE, WORDS, next_prompt_at, proves_no_money
@@ -65,6 +65,7 @@ def facts(payment: Transaction) -> Facts:
         "earlier_paid": payment.earlier_paid,
         "under_review": payment.under_review,
         "refunded_amount": payment.refunded_amount,
+        **other_money.money_facts(payment, order),
         "retry_at": _utc(retry_at),
         "often_until": _utc(often_until),
         "created_at": _utc(payment.created_at),
@@ -143,7 +144,7 @@ def screen(facts: Facts) -> dict[str, Any]:
     """Return the document and all else that the customer's page shows: state, words, links, local times."""
     heading, *details = _words(facts)
     state = _state(facts)
-    return {
+    shown = {
         **document(facts),
         "state": state,
         "tone": {"paid": "ok", "not_paid": "stop", "review": "info", "checking": "info"}.get(state, "wait"),
@@ -159,14 +160,21 @@ def screen(facts: Facts) -> dict[str, Any]:
         "shop_name": settings.SHOP_NAME,
         "updated_local": _local(facts["updated_at"]),
         "completed_local": _local(facts["completed_at"]),
+        "order_due": facts["order_due"],
     }
+    if not other_money.is_paid_otherwise(facts):
+        return shown
+    paid = facts["paid_otherwise"]
+    return {**shown, **other_money.shown_of_other(paid), "completed_local": _local(paid["completed_at"])}
 
 
 def _state(facts: Facts) -> str:
-    if facts["status"] == Status.COMPLETED:
+    if facts["status"] == Status.COMPLETED or other_money.is_paid_otherwise(facts):
         return "paid"
     if facts["under_review"]:
         return "review"
+    if facts["found_by_hand"]:
+        return "checking"
     if facts["status"] == Status.FAILED:
         return "checking" if facts["reason"] in {Reason.EXPIRED, Reason.UNKNOWN} else "not_paid"
     if _prompt_expires_in(facts) == 0:
@@ -181,6 +189,10 @@ def _words(facts: Facts) -> list[str]:
     if facts["under_review"]:
         words = WORDS[Reason.UNDER_REVIEW]
         return [str(words.heading), str(words.advice)]
+    if other_money.is_paid_otherwise(facts):
+        return other_money.words_when_paid_otherwise(facts)
+    if facts["found_by_hand"]:
+        return other_money.words_while_found()
     if facts["status"] == Status.FAILED:
         return _words_when_failed(facts)
     return _words_while_open(facts)
@@ -191,13 +203,16 @@ def _words_when_failed(facts: Facts) -> list[str]:
     words = FOUND_UNPAID if facts["reason"] == Reason.UNDER_REVIEW else WORDS[facts["reason"]]
     proof = [str(NO_MONEY_TAKEN)] if proves_no_money(facts["reason"], facts["failed_by"]) else []
     if not facts["often_until"] or not _seconds_until(facts["often_until"]):
-        return [str(words.heading), *proof, str(words.advice)]
+        return [str(words.heading), *other_money.words_after_part(facts), *proof, str(words.advice)]
     # "Try again whenever you like" would not be true now; all other advice stays.
     advice = [] if facts["reason"] == Reason.CANCELLED else [str(words.advice)]
     return [str(words.heading), *proof, *advice, str(WAIT_A_LITTLE)]
 
 
 def _words_while_open(facts: Facts) -> list[str]:
+    if facts["earlier_paid"] and facts["order_due"]:
+        part = other_money.words_after_part(facts)
+        return [_("Part of it has arrived"), *part, _("Cancel the request on your phone.")]
     if facts["earlier_paid"]:
         return [_("Your earlier payment arrived"), _("Your earlier payment arrived. Cancel the request on your phone.")]
     if _prompt_expires_in(facts) == 0:
@@ -223,6 +238,10 @@ def _words_when_paid(facts: Facts) -> list[str]:
     if facts["surplus"]:
         twice = _("You paid twice. The shop has been told and will send back %(amount)s.") % money
         return [_("You paid twice"), twice]
+    if facts["order_due"]:
+        return other_money.words_when_paid_in_part(facts)
+    if facts["excess"]:
+        return [_("Payment received"), _("Your payment has arrived."), other_money.words_about_excess(facts)]
     if facts["late"]:
         return [_("Payment received"), _("Good news: your payment arrived.")]
     return [_("Payment received"), _("Thank you. Your payment has arrived.")]

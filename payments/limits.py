@@ -16,7 +16,7 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from payments.models import PromptGate, Reason, Source, Status, Transaction, UnwantedPhone
+from payments.models import Channel, PromptGate, Reason, Source, Status, Transaction, UnwantedPhone
 from payments.reasons import SAME_AMOUNT_AGAIN
 from shop.limits import Limit, address_digest, digest, seconds_until
 from shop.models import Order
@@ -89,7 +89,7 @@ def _unlimited_at(order: Order, phone_number: str, latest: list[Transaction]) ->
     """Return what the limits say, without the prompt that is open elsewhere: that has a refusal of its own."""
     moments = [_never(phone_number)] if UnwantedPhone.objects.filter(phone_number=phone_number).exists() else []
     if settings.RATE_LIMITS:
-        moments += _nth(order.transactions.exclude(_NEVER_SENT), PER_ORDER)
+        moments += _nth(order.transactions.filter(channel=Channel.STK).exclude(_NEVER_SENT), PER_ORDER)
         moments += [
             latest[limit.most - 1].created_at + limit.within for limit in PER_PHONE if len(latest) >= limit.most
         ]
@@ -136,7 +136,7 @@ def _free_for(asker: Asker) -> list[datetime]:
 
 
 def _pushes() -> QuerySet[Transaction]:
-    return Transaction.objects.filter(environment=settings.MPESA_ENVIRONMENT)
+    return Transaction.objects.filter(environment=settings.MPESA_ENVIRONMENT, channel=Channel.STK)
 
 
 def _nth(pushes: QuerySet[Transaction], limit: Limit) -> list[datetime]:

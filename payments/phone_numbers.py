@@ -30,10 +30,10 @@ def normalise_phone_number(typed: object) -> str:
 
 
 def mask(phone_number: str) -> str:
-    """Return `2547•••••149`: enough for its owner to know it, too little for anybody else."""
-    return f"{phone_number[:4]}•••••{phone_number[-3:]}"
+    """Return `2547•••••149`: enough for its owner to know it, too little for anybody else; empty when unknown."""
+    return f"{phone_number[:4]}•••••{phone_number[-3:]}" if phone_number else ""
 
 
 def mask_local(phone_number: str) -> str:
-    """Return `0712 ••• 678`, the masked number as people write it."""
-    return f"0{phone_number[3:6]} ••• {phone_number[-3:]}"
+    """Return `0712 ••• 678`, the masked number as people write it; M-PESA itself may show less, or nothing."""
+    return f"0{phone_number[3:6]} ••• {phone_number[-3:]}".replace("*", "•") if phone_number else "–"

@@ -22,6 +22,7 @@ from django.utils import timezone
 
 from payments import budget, deliveries, inbox, mail, spool
 from payments.beside import run_beside
+from payments.c2b import inbox as by_hand
 from payments.conversations import hearing
 from payments.daraja import client
 from payments.models import Callback, Status, Transaction
@@ -126,6 +127,7 @@ def _pass(askers: ThreadPoolExecutor, room: int = BATCH) -> tuple[int, list[Futu
     if not spool.is_empty():
         inbox.replay_spool()
     inbox.redrive()
+    by_hand.redrive()
     hearing.redrive()
     if spool.is_empty():
         hearing.give_up_overdue()

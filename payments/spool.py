@@ -2,7 +2,7 @@
 
 One file per process, held by a lock as long as its owner lives; `replay` empties our own file and those of the dead.
 A record is its length, its SHA-256 and its payload, so that one torn by a power cut is seen and skipped. Only
-bodies that came with a valid token are written, with the payment's id and never with the token.
+bodies that came with a valid token, or on a secret path, are written, never with the token or the path.
 """
 
 from __future__ import annotations
@@ -51,10 +51,12 @@ _lock = threading.Lock()
 _own: tuple[Path, BinaryIO] | None = None
 
 
-def append(transaction_id: uuid.UUID, body: bytes, remote_address: str | None, *, route: str = "callback") -> None:
+def append(
+    transaction_id: uuid.UUID | None, body: bytes, remote_address: str | None, *, route: str = "callback"
+) -> None:
     """Write a callback to this process's file and wait until the disk has it; raises `SpoolFull` or OSError."""
     about = {
-        "transaction_id": transaction_id.hex,
+        "transaction_id": transaction_id and transaction_id.hex,
         "remote_address": remote_address,
         "received_at": timezone.now().isoformat(),
         "route": route,
@@ -69,7 +71,7 @@ def append(transaction_id: uuid.UUID, body: bytes, remote_address: str | None, *
         except OSError:
             _leave_own_file()
             raise
-    log.warning("callback.spooled", transaction_id=str(transaction_id))
+    log.warning("callback.spooled", transaction_id=str(transaction_id), route=route)
 
 
 def _write(record: bytes) -> None:
@@ -206,8 +208,9 @@ def _arrived(payload: bytes) -> Arrived:
     about, _, body = payload.partition(b"\n")
     facts = json.loads(about)
     received_at = datetime.fromisoformat(facts["received_at"])
+    transaction_id = uuid.UUID(hex=facts["transaction_id"]) if facts["transaction_id"] else None
     return Arrived(
-        uuid.UUID(hex=facts["transaction_id"]),
+        transaction_id,
         body,
         facts["remote_address"],
         received_at,

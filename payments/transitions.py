@@ -22,7 +22,17 @@ from django.db.transaction import atomic, on_commit
 from django.utils import timezone
 
 from payments import receipts
-from payments.models import Action, Callback, Discrepancy, Reason, Source, Status, Transaction, TransactionEvent
+from payments.models import (
+    Action,
+    Callback,
+    Channel,
+    Discrepancy,
+    Reason,
+    Source,
+    Status,
+    Transaction,
+    TransactionEvent,
+)
 from payments.signals import transaction_changed
 from shop.models import Order
 from shop.orders import PaidOutcome, mark_paid
@@ -38,8 +48,14 @@ AMENDED_IN: dict[str, tuple[Status, ...]] = {
     "mpesa_receipt_number": (Status.COMPLETED,),
     "earlier_paid": (Status.PENDING,),
     "under_review": (Status.PENDING, Status.FAILED),
+    "found_by_hand": (Status.PENDING, Status.FAILED),
 }
-_UNSAID: dict[str, Any] = {"mpesa_receipt_number": "", "earlier_paid": False, "under_review": False}
+_UNSAID: dict[str, Any] = {
+    "mpesa_receipt_number": "",
+    "earlier_paid": False,
+    "under_review": False,
+    "found_by_hand": False,
+}
 LATE_CHECK = timedelta(seconds=20)  # after a failure that money may still contradict
 
 
@@ -135,16 +151,49 @@ def _settle_order(payment: Transaction) -> None:
         open_discrepancy(payment, Discrepancy.Kind.SURPLUS, amount=payment.amount)
     elif outcome == PaidOutcome.AFTER_CANCEL:
         open_discrepancy(payment, Discrepancy.Kind.PAID_AFTER_CANCEL, amount=payment.amount)
+    elif outcome == PaidOutcome.OVERPAID:
+        _note_excess(payment)
     if payment.late:
         open_discrepancy(payment, Discrepancy.Kind.LATE, amount=payment.amount)
-    _tell_open_attempts(payment)
+    _tell_other_payments(payment)
 
 
-def _tell_open_attempts(paid: Transaction) -> None:
-    """Let the page of a prompt that is still open say that the earlier payment has arrived."""
-    others = Transaction.objects.filter(order=paid.order_id, status=Status.PENDING).exclude(pk=paid.pk)
-    for other_id in others.values_list("pk", flat=True):
-        amend(other_id, source=Source.CALLBACK, note="An earlier attempt paid this order", earlier_paid=True)
+def _note_excess(payment: Transaction) -> None:
+    order = Order.objects.get(pk=payment.order_id)
+    payment.excess = order.amount_paid - order.amount
+    Transaction.objects.filter(pk=payment.pk).update(excess=payment.excess)
+    open_discrepancy(payment, Discrepancy.Kind.OVERPAID, amount=payment.amount, too_much=payment.excess)
+
+
+def _tell_other_payments(paid: Transaction) -> None:
+    """Let the pages of the order's other payments, open prompts and failed ones too, say what has arrived."""
+    others = Transaction.objects.filter(order=paid.order_id, environment=paid.environment).exclude(pk=paid.pk)
+    source, how = Source.CALLBACK, "by another attempt"
+    if paid.channel == Channel.C2B:
+        source, how = Source.C2B, f"by hand, receipt {paid.mpesa_receipt_number}"
+    note = f"KES {paid.amount:,} came {how}"
+    for other_id, status in list(others.values_list("pk", "status")):
+        if status != Status.PENDING or not amend(other_id, source=source, note=note, earlier_paid=True):
+            amend(other_id, source=source, note=note)
+
+
+def announce_found_by_hand(order_id: UUID, *, found: bool, note: str) -> None:
+    """Let the order's unpaid pages say that a payment by hand is found and M-PESA is being asked, or no longer."""
+    unpaid = Transaction.objects.filter(order=order_id, status__in=AMENDED_IN["found_by_hand"], found_by_hand=not found)
+    for payment_id in list(unpaid.values_list("pk", flat=True)):
+        if found:
+            amend(payment_id, source=Source.C2B, note=note, found_by_hand=True)
+        else:
+            _forget_found(payment_id, note)
+
+
+def _forget_found(payment_id: UUID, note: str) -> None:
+    with atomic():
+        mine = Transaction.objects.filter(pk=payment_id, found_by_hand=True)
+        if mine.update(found_by_hand=False, version=F("version") + 1, updated_at=timezone.now()):
+            payment = Transaction.objects.get(pk=payment_id)
+            record(payment, source=Source.C2B, note=note)
+            _announce(payment)
 
 
 def amend(

@@ -16,6 +16,8 @@ urlpatterns = [
         name="conversation_result",
     ),
     re_path(r"^mpesa/stk_push_callback(?:/(?P<token>[^/]+))?/?$", views.mpesa_stk_push_callback, name="seed_callback"),
+    re_path(r"^payments/c2b/(?P<segment>[^/]+)/confirmation/?$", views.c2b_confirmation, name="c2b_confirmation"),
+    re_path(r"^payments/c2b/(?P<segment>[^/]+)/validation/?$", views.c2b_validation, name="c2b_validation"),
     path("payments/<uuid:transaction_id>/", views.payment, name="payment"),
     path("payments/<uuid:transaction_id>/receipt/", views.receipt, name="receipt"),
     re_path(r"^api/orders/(?P<order_id>[^/]+)/?$", views.api_order, name="api_order"),

@@ -49,6 +49,7 @@ class PaidOutcome(StrEnum):
     """What money that arrived did to its order."""
 
     PAID = "paid"
+    OVERPAID = "overpaid"  # it is paid now, by more than was due
     SURPLUS = "surplus"  # it was paid already
     AFTER_CANCEL = "after_cancel"  # it stays cancelled
     PARTLY = "partly"  # more is due
@@ -134,7 +135,9 @@ def _outcome(order: Order, amount: int) -> PaidOutcome:
         return PaidOutcome.AFTER_CANCEL
     if order.status == Order.Status.OPEN:
         return PaidOutcome.PARTLY
-    return PaidOutcome.PAID if order.amount_paid - amount < order.amount else PaidOutcome.SURPLUS
+    if order.amount_paid - amount >= order.amount:
+        return PaidOutcome.SURPLUS
+    return PaidOutcome.PAID if order.amount_paid == order.amount else PaidOutcome.OVERPAID
 
 
 def cancel_order(order: Order) -> None:

@@ -19,7 +19,7 @@ from environment import example_values
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 EXAMPLE = REPOSITORY / ".env.example"
-SHOWN = re.compile(r"# ([A-Z][A-Z_]+)=(.*)")
+SHOWN = re.compile(r"# ([A-Z][A-Z0-9_]+)=(.*)")
 LONGEST_FUNCTION = 40  # lines
 OF_COMPOSE = {"POSTGRES_USER", "POSTGRES_DB", "POSTGRES_PASSWORD"}  # of PostgreSQL's own image
 

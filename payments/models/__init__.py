@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from payments.models.by_hand import Confirmation, ReceiptClaim
 from payments.models.control import DarajaToken, PromptGate, QueryBudget, UnwantedPhone
 from payments.models.conversation import Conversation, ConversationResult
 from payments.models.delivery import Delivery
 from payments.models.evidence import Callback, Discrepancy
 from payments.models.mail import Mail
-from payments.models.payment import Action, Reason, Source, Status, Transaction, TransactionEvent
+from payments.models.payment import Action, Channel, Reason, Source, Status, Transaction, TransactionEvent
 
 __all__ = [
     "Action",
     "Callback",
+    "Channel",
+    "Confirmation",
     "Conversation",
     "ConversationResult",
     "DarajaToken",
@@ -21,6 +24,7 @@ __all__ = [
     "PromptGate",
     "QueryBudget",
     "Reason",
+    "ReceiptClaim",
     "Source",
     "Status",
     "Transaction",

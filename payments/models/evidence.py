@@ -59,6 +59,7 @@ class Discrepancy(models.Model):
         AMOUNT_DIFFERS = "amount_differs", _("Amount differs")
         IDS_DIFFER = "ids_differ", _("Ids differ")
         RECEIPT_REUSED = "receipt_reused", _("Receipt already used")
+        OVERPAID = "overpaid", _("More than was due")
         SURPLUS = "surplus", _("Paid twice")
         LATE = "late", _("Paid late")
         PAID_AFTER_CANCEL = "paid_after_cancel", _("Paid after the order was cancelled")

@@ -44,6 +44,14 @@ class Source(models.TextChoices):
     QUERY = "query", _("query")
     EXPIRY = "expiry", _("expiry")
     STAFF = "staff", _("staff")
+    C2B = "c2b", _("C2B confirmation")
+
+
+class Channel(models.TextChoices):
+    """How the money came: a prompt that we had sent to a phone, or the PayBill or till, paid by hand."""
+
+    STK = "stk", _("Prompt")
+    C2B = "c2b", _("By hand")
 
 
 class Action(models.TextChoices):
@@ -63,7 +71,10 @@ class Action(models.TextChoices):
 
 
 class Transaction(models.Model):
-    """One prompt to pay one order from one phone.
+    """One prompt to pay one order from one phone, or one payment that came by hand.
+
+    What came by hand is written and COMPLETED in one database transaction, so it is never seen PENDING; its
+    `account_reference` is what the payer typed, its `phone_number` what M-PESA lets us see: `2547*****149`, or nothing.
 
     `id` is the public, unguessable transaction_id. `status`, `version` and everything the customer is shown change
     only through `transitions.transition`. `amount`: whole KES.
@@ -72,10 +83,11 @@ class Transaction(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     order = models.ForeignKey(Order, on_delete=models.PROTECT, related_name="transactions")
     environment = models.CharField(max_length=10)
+    channel = models.CharField(max_length=3, choices=Channel.choices, default=Channel.STK, editable=False)
     business_short_code = models.CharField(max_length=7)
     phone_number = models.CharField(max_length=12)
     amount = models.PositiveIntegerField(help_text=_("Whole KES"))
-    account_reference = models.CharField(max_length=12, unique=True)
+    account_reference = models.CharField(max_length=20)
 
     status = models.CharField(max_length=9, choices=Status.choices, default=Status.PENDING)
     reason = models.CharField(max_length=20, choices=Reason.choices, blank=True)
@@ -91,6 +103,8 @@ class Transaction(models.Model):
     surplus = models.BooleanField(default=False, help_text=_("Completed though the order was already paid"))
     under_review = models.BooleanField(default=False, help_text=_("Only a supervisor can complete it now"))
     earlier_paid = models.BooleanField(default=False, help_text=_("An earlier attempt paid while this one was open"))
+    excess = models.PositiveIntegerField(default=0, help_text=_("Whole KES that were more than the order's due"))
+    found_by_hand = models.BooleanField(default=False, help_text=_("A payment by hand is found, M-PESA is asked"))
     refunded_amount = models.PositiveIntegerField(default=0, help_text=_("Whole KES"))
 
     # Digests of who asked, to count by: the address, and the session where a form was posted.
@@ -120,9 +134,16 @@ class Transaction(models.Model):
         ordering = ["-created_at"]
         constraints = [
             models.CheckConstraint(condition=Q(amount__range=(1, LARGEST_AMOUNT)), name="amount_within_mpesa"),
-            models.UniqueConstraint(fields=["order"], condition=Q(status="PENDING"), name="one_open_payment_per_order"),
             models.UniqueConstraint(
-                fields=["environment", "phone_number"], condition=Q(status="PENDING"), name="one_open_prompt_per_phone"
+                fields=["order"], condition=Q(status="PENDING", channel="stk"), name="one_open_payment_per_order"
+            ),
+            models.UniqueConstraint(
+                fields=["account_reference"], condition=Q(channel="stk"), name="account_reference_once_per_prompt"
+            ),
+            models.UniqueConstraint(
+                fields=["environment", "phone_number"],
+                condition=Q(status="PENDING", channel="stk"),
+                name="one_open_prompt_per_phone",
             ),
             models.UniqueConstraint(
                 fields=["environment", "checkout_request_id"], name="checkout_request_id_once_per_environment"

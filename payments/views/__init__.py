@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from payments.views.c2b import c2b_confirmation, c2b_validation
 from payments.views.callbacks import callback, mpesa_stk_push_callback
 from payments.views.page import payment, receipt
 from payments.views.push import STKPushView
@@ -12,6 +13,8 @@ from payments.views.status import api_order, payment_status
 __all__ = [
     "STKPushView",
     "api_order",
+    "c2b_confirmation",
+    "c2b_validation",
     "callback",
     "conversation_result",
     "healthz",

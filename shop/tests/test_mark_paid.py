@@ -40,8 +40,8 @@ def test_parts_that_add_up_pay_the_order(order):
     assert order.status == "PAID"
 
 
-def test_more_than_is_due_pays_the_order(order):
-    assert pay(order, 500) == PaidOutcome.PAID
+def test_more_than_is_due_pays_the_order_and_says_so(order):
+    assert pay(order, 500) == PaidOutcome.OVERPAID
     assert (order.status, order.amount_paid, order.amount_due) == ("PAID", 500, 0)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.db.models import F, Model
 
-from payments.models import Callback, QueryBudget, Transaction
+from payments.models import Callback, Confirmation, QueryBudget, ReceiptClaim, Transaction
 
 MOMENTS: dict[type[Model], tuple[str, ...]] = {
     Transaction: (
@@ -15,6 +15,8 @@ MOMENTS: dict[type[Model], tuple[str, ...]] = {
         "queried_at", "hinted_at", "watched_at",
     ),
     Callback: ("received_at", "processed_at"),
+    Confirmation: ("received_at", "processed_at", "check_after", "denied_at"),
+    ReceiptClaim: ("claimed_at", "check_after", "denied_at"),
     QueryBudget: ("refilled_at", "silent_until"),
 }  # fmt: skip
 

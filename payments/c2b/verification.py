@@ -1,0 +1,137 @@
+"""M-PESA's own word about a receipt: asked for, waited for, compared with what was posted to us.
+
+`check_after` is the queue, as for prompts: a row is claimed by an UPDATE of it, so any number of reconcilers may run
+and any of them may be killed. The answer comes later, on a URL with a token of its own, or never: then we ask again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Literal
+
+import structlog
+from django.conf import settings
+from django.db.models import F, QuerySet
+from django.utils import timezone
+
+from payments.c2b.counting import count, finish, stop_announcing
+from payments.c2b.message import account_named, may_be_same_phone
+from payments.models import Confirmation, Discrepancy
+from payments.transitions import open_discrepancy
+
+log = structlog.get_logger(__name__)
+
+State = Confirmation.State
+GAPS = (10, 30, 60, 300, 900, 3_600, 21_600, 86_400)  # seconds between questions about one receipt
+DENIED_AGAIN = timedelta(seconds=30)  # "no such payment" counts when it is said twice, this far apart
+BATCH = 100  # receipts a pass
+
+
+@dataclass(frozen=True)
+class Told:
+    """M-PESA's own word about one receipt.
+
+    `completed`, or `denied`: there is no such payment, or it did not go through; anything else is `open`. `amount`:
+    KES. `account` and `msisdn`: None or empty where M-PESA does not say.
+    """
+
+    trans_id: str
+    outcome: Literal["completed", "denied", "open"]
+    amount: Decimal | None = None
+    account: str | None = None
+    msisdn: str = ""
+    is_final: bool = False  # a denial that needs no repetition: M-PESA knows the payment, and it did not go through
+
+
+def hear(told: Told) -> None:
+    """Apply M-PESA's word to everything that waits for it."""
+    waiting = _waiting().filter(trans_id=told.trans_id).order_by("pk")
+    if told.outcome == "completed":
+        agreeing = [one for one in waiting if not _contradicted(one, told)]
+        for confirmation in agreeing:
+            _confirm(confirmation)
+    elif told.outcome == "denied":
+        for confirmation in waiting:
+            _deny(confirmation, told)
+    log.info("receipt.told", receipt=told.trans_id, outcome=told.outcome)
+
+
+def _waiting() -> QuerySet[Confirmation]:
+    """Return what M-PESA is asked about: what counts for nothing yet, and what was believed at once."""
+    mine = Confirmation.objects.filter(environment=settings.MPESA_ENVIRONMENT, is_trusted=False)
+    return mine.filter(state__in=(State.CHECKING, State.COUNTED)).exclude(check_after=None)
+
+
+def _contradicted(confirmation: Confirmation, told: Told) -> bool:
+    """Refuse a confirmation that says something else than M-PESA; return whether it did."""
+    difference = _difference(confirmation, told)
+    if difference:
+        _refuse(confirmation, f"M-PESA names another {difference}")
+    return bool(difference)
+
+
+def _difference(confirmation: Confirmation, told: Told) -> str:
+    if told.amount != confirmation.amount:
+        return "amount"
+    if told.account is not None and account_named(told.account) != account_named(confirmation.bill_ref_number):
+        return "account"
+    if told.msisdn and confirmation.msisdn and not may_be_same_phone(told.msisdn, confirmation.msisdn):
+        return "phone"
+    return ""
+
+
+def _refuse(confirmation: Confirmation, why: str) -> None:
+    """Refuse what counts for nothing yet; what was believed at once stays counted, and staff are told."""
+    if confirmation.state != State.COUNTED:
+        finish(confirmation, State.REFUSED, why)
+        return
+    Confirmation.objects.filter(pk=confirmation.pk).update(check_after=None, outcome=f"believed, and not true: {why}")
+    payment = confirmation.transaction
+    if payment is not None:
+        open_discrepancy(payment, Discrepancy.Kind.CONTRADICTION, receipt=confirmation.trans_id, why=why)
+
+
+def _confirm(confirmation: Confirmation) -> None:
+    Confirmation.objects.filter(pk=confirmation.pk).update(is_trusted=True)
+    if confirmation.state == State.COUNTED:
+        Confirmation.objects.filter(pk=confirmation.pk).update(check_after=None)
+    else:
+        count(confirmation, note="M-PESA confirms it")
+
+
+def _deny(confirmation: Confirmation, told: Told) -> None:
+    """Refuse what M-PESA twice did not know: a receipt that is only just made may not be found at once."""
+    now = timezone.now()
+    if told.is_final or (confirmation.denied_at and now - confirmation.denied_at >= DENIED_AGAIN):
+        _refuse(confirmation, "M-PESA knows no such payment")
+    elif confirmation.denied_at is None:
+        Confirmation.objects.filter(pk=confirmation.pk).update(denied_at=now)
+
+
+# Asking ---------------------------------------------------------------------------------------------------------
+
+
+def claim_due(room: int = BATCH) -> list[str]:
+    """Claim receipts whose question is due, those that are asked for the first time first."""
+    now = timezone.now()
+    due = _waiting().filter(check_after__lte=now).order_by("checks", "check_after")
+    receipts = dict.fromkeys(due.values_list("trans_id", flat=True)[:room])
+    return [receipt for receipt in receipts if _claim(receipt, now)]
+
+
+def _claim(receipt: str, now: datetime) -> bool:
+    """Put the next question about a receipt off; whoever does so first asks this one."""
+    asked = 0
+    for confirmation in _waiting().filter(trans_id=receipt, check_after__lte=now):
+        mine = Confirmation.objects.filter(pk=confirmation.pk, check_after=confirmation.check_after)
+        asked += mine.update(check_after=next_check(confirmation.checks, now), checks=F("checks") + 1)
+        if confirmation.checks >= len(GAPS):
+            stop_announcing(confirmation)
+    return bool(asked)
+
+
+def next_check(checks: int, now: datetime) -> datetime | None:
+    """Return when to ask again after so many questions; None: no more, staff have to look."""
+    return now + timedelta(seconds=GAPS[checks]) if checks < len(GAPS) else None
