@@ -234,7 +234,7 @@ def _words_while_open(facts: Facts) -> list[str]:
 def _words_when_paid(facts: Facts) -> list[str]:
     money = {"amount": f"KES {facts['amount']:,}", "refunded": f"KES {facts['refunded_amount']:,}"}
     if facts["refunded_amount"]:
-        return [_("Money sent back"), _("%(refunded)s was sent back to your phone.") % money]
+        return [_("Money sent back"), _("%(refunded)s was sent back to you.") % money]
     if facts["surplus"]:
         twice = _("You paid twice. The shop has been told and will send back %(amount)s.") % money
         return [_("You paid twice"), twice]

@@ -26,6 +26,7 @@ from payments.c2b import inbox as by_hand
 from payments.conversations import hearing
 from payments.daraja import client
 from payments.models import Callback, Status, Transaction
+from payments.refunds import following
 from payments.settlement import expire, settle_query
 
 log = structlog.get_logger(__name__)
@@ -94,6 +95,7 @@ def run_pass() -> int:
     with ThreadPoolExecutor(max_workers=ASKERS, thread_name_prefix="reconciler") as askers:
         expired, questions = _pass(askers)
     deliveries.flush()
+    following.ask_about_unknown()
     mail.send_due()
     return expired + sum(1 for question in questions if question.result())
 
@@ -102,6 +104,7 @@ def run_forever(stop: threading.Event) -> None:
     """Begin a pass every half second until `stop` is set; no fault of a pass ends the loop."""
     # Apart: a mail server that hangs must hold up neither questions nor expiry.
     run_beside("mail", mail.send_due, every=mail.LOOK_EVERY, stop=stop)
+    run_beside("refunds", following.ask_about_unknown, every=following.LOOK_EVERY, stop=stop)
     run_beside("deliveries", deliveries.flush, every=deliveries.FLUSH_EVERY, stop=stop)
     with ThreadPoolExecutor(max_workers=ASKERS, thread_name_prefix="reconciler") as askers:
         asked: list[Future[bool]] = []

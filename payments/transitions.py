@@ -217,6 +217,22 @@ def amend(
     return bool(changed)
 
 
+def add_refund(transaction_id: UUID, *, amount: int, note: str) -> bool:
+    """Add `amount` KES that went back to the customer; version + 1. False when that is more than was paid in all."""
+    paid = Transaction.objects.filter(
+        pk=transaction_id, status=Status.COMPLETED, refunded_amount__lte=F("amount") - amount
+    )
+    with atomic():
+        changed = paid.update(
+            refunded_amount=F("refunded_amount") + amount, version=F("version") + 1, updated_at=timezone.now()
+        )
+        if changed:
+            payment = Transaction.objects.get(pk=transaction_id)
+            record(payment, source=Source.REFUND, note=note)
+            _announce(payment)
+    return bool(changed)
+
+
 def put_under_review(transaction_id: UUID, *, source: Source, note: str = "", callback: Callback | None = None) -> bool:
     """Keep everybody but a supervisor from completing the payment; its open pages are told."""
     failed = When(status=Status.FAILED, then=Value(Reason.UNDER_REVIEW))

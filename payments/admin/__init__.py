@@ -3,3 +3,4 @@
 from __future__ import annotations
 
 from payments.admin import evidence, payment_list, prompts  # noqa: F401 - each registers its models
+from payments.refunds import admin as refunds  # noqa: F401

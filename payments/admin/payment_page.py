@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from logs import redact
 from payments.admin.acting import ACTS, resolvable
 from payments.admin.common import body_text
-from payments.models import Action, Callback, Discrepancy, Transaction, TransactionEvent
+from payments.models import Action, Callback, Discrepancy, Status, Transaction, TransactionEvent
 from payments.phone_numbers import mask_local
 
 
@@ -39,6 +39,8 @@ def payment_page(
         "discrepancies": _discrepancies(payment),
         "callbacks": _callbacks(payment, sees_bodies),
         "acts": [act for act in ACTS.values() if act.may(request.user) and act.is_offered(payment)],
+        "may_refund": payment.status == Status.COMPLETED and request.user.has_perm("payments.refund_transaction"),
+        "refunds": payment.refunds.select_related("requested_by"),
         "may_resolve": ACTS["resolve"].may(request.user),
     }
     response = TemplateResponse(request, "payments/admin/payment.html", context)

@@ -13,12 +13,13 @@ from uuid import UUID
 
 import structlog
 from django.conf import settings
-from django.db import IntegrityError, InterfaceError, OperationalError
+from django.db import IntegrityError
 from django.db.models import F
 from django.db.transaction import atomic
 from django.utils import timezone
 
 from environment import is_listed
+from jsonhttp import DATABASE_AWAY
 from payments import spool
 from payments.conversations import tell
 from payments.conversations.asking import TIMEOUT
@@ -46,7 +47,7 @@ def receive(conversation_id: UUID, route: str, body: bytes, remote_address: str 
     """
     try:
         return take(Arrived(conversation_id, body, remote_address, timezone.now(), route))
-    except (OperationalError, InterfaceError):
+    except DATABASE_AWAY:
         release_connection()
         spool.append(conversation_id, body, remote_address, route=route)
         return True

@@ -9,6 +9,7 @@ from payments.models.delivery import Delivery
 from payments.models.evidence import Callback, Discrepancy
 from payments.models.mail import Mail
 from payments.models.payment import Action, Channel, Reason, Source, Status, Transaction, TransactionEvent
+from payments.models.refund import Refund
 
 __all__ = [
     "Action",
@@ -25,6 +26,7 @@ __all__ = [
     "QueryBudget",
     "Reason",
     "ReceiptClaim",
+    "Refund",
     "Source",
     "Status",
     "Transaction",

@@ -6,7 +6,7 @@ import uuid
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
 from shop.models import CURRENCY, LARGEST_AMOUNT, Order
@@ -45,6 +45,7 @@ class Source(models.TextChoices):
     EXPIRY = "expiry", _("expiry")
     STAFF = "staff", _("staff")
     C2B = "c2b", _("C2B confirmation")
+    REFUND = "refund", _("refund")
 
 
 class Channel(models.TextChoices):
@@ -151,6 +152,7 @@ class Transaction(models.Model):
             models.UniqueConstraint(
                 fields=["environment", "mpesa_receipt_number"], name="receipt_once_per_environment"
             ),
+            models.CheckConstraint(condition=Q(refunded_amount__lte=F("amount")), name="refunded_within_amount"),
             models.CheckConstraint(condition=Q(status="FAILED") ^ Q(reason=""), name="reason_exactly_when_failed"),
         ]
         indexes = [
