@@ -25,7 +25,7 @@ from payments.models import Discrepancy, Reason, Source, Status, Transaction
 from payments.phone_numbers import mask
 from payments.reasons import SAME_AMOUNT_AGAIN, next_prompt_at
 from payments.reconciler import ask_about_earlier_attempts
-from payments.transitions import open_discrepancy, put_under_review, record, transition
+from payments.transitions import begin, open_discrepancy, put_under_review, record, transition
 from shop.limits import seconds_until
 from shop.models import UNMISTAKABLE, Order
 
@@ -196,7 +196,7 @@ def _just_paid(phone_number: str, amount: int) -> datetime | None:
 
 def _insert(order: Order, phone_number: str, asker: Asker) -> Transaction:
     now = timezone.now()
-    return Transaction.objects.create(
+    payment = Transaction.objects.create(
         order=order,
         environment=settings.MPESA_ENVIRONMENT,
         business_short_code=settings.MPESA_SHORTCODE,
@@ -208,6 +208,8 @@ def _insert(order: Order, phone_number: str, asker: Asker) -> Transaction:
         expires_at=now + timedelta(seconds=settings.MPESA_EXPIRE_AFTER_SECONDS),
         check_after=now + timedelta(seconds=settings.MPESA_QUERY_AFTER_SECONDS),
     )
+    begin(payment)
+    return payment
 
 
 def first_check(payment: Transaction, prompted_at: datetime) -> datetime:

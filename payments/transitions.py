@@ -107,6 +107,12 @@ def _log_change(payment: Transaction, source: Source) -> None:
     )
 
 
+def begin(payment: Transaction) -> None:
+    """Write the first line of a new payment's history and announce it; called where its row is made."""
+    record(payment, source=Source.PUSH, note="The payment was begun")
+    _announce(payment)
+
+
 def _lock_order(transaction_id: UUID) -> None:
     Order.objects.select_for_update(of=("self",)).filter(transactions=transaction_id).values("pk").first()
 

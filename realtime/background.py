@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import contextlib
 import threading
 
 from payments import reconciler
-from realtime import broadcast, tailer
+from realtime import beats, broadcast, tailer
 
 STOP_SECONDS = 3.0  # how long the end of the process waits for a reconciler pass
 
 _loop: asyncio.AbstractEventLoop | None = None
-_tailer: asyncio.Task[None] | None = None
+_tasks: list[asyncio.Task[None]] = []  # the tailer, and what this process says of itself
 _reconciler: threading.Thread | None = None
 _stop = threading.Event()
 
@@ -26,16 +27,17 @@ def start() -> None:
 
 def _bind(loop: asyncio.AbstractEventLoop) -> None:
     """Take over as the server's loop; a later loop (a test's, a reloaded server's) replaces an earlier one."""
-    global _loop, _tailer
-    _end_tailer()
+    global _loop, _tasks
+    _end_tasks()
     broadcast.bind_server_loop(loop)
-    _loop, _tailer = loop, loop.create_task(tailer.run())
+    _loop, _tasks = loop, [loop.create_task(tailer.run()), loop.create_task(beats.run())]
     _start_reconciler()
 
 
-def _end_tailer() -> None:
-    if _loop is not None and _tailer is not None and not _loop.is_closed():
-        _loop.call_soon_threadsafe(_tailer.cancel)
+def _end_tasks() -> None:
+    if _loop is not None and not _loop.is_closed():
+        for task in _tasks:
+            _loop.call_soon_threadsafe(task.cancel)
 
 
 def _start_reconciler() -> None:
@@ -50,10 +52,12 @@ def _start_reconciler() -> None:
 
 def stop() -> None:
     """End tailer and reconciler, and let go of the loop; the next `start` begins anew."""
-    global _loop, _tailer
-    _end_tailer()
-    _loop = _tailer = None
+    global _loop, _tasks
+    _end_tasks()
+    _loop, _tasks = None, []
     broadcast.bind_server_loop(None)
     _stop.set()
+    with contextlib.suppress(Exception):  # the database may be away, and nobody is left to be told
+        beats.forget()
     if _reconciler is not None:
         _reconciler.join(timeout=STOP_SECONDS)

@@ -79,11 +79,12 @@ def layer_answers() -> bool:
     loop = _living_loop()
     if layer.is_in_memory() or loop is None:
         return layer.is_in_memory()
-    answers = asyncio.run_coroutine_threadsafe(_probe(), loop)
+    answers = asyncio.run_coroutine_threadsafe(probe(), loop)
     return answers.result(timeout=2 * layer.CALL_SECONDS)
 
 
-async def _probe() -> bool:
+async def probe() -> bool:
+    """Return True when the layer took a message within its second; raises otherwise."""
     async with asyncio.timeout(layer.CALL_SECONDS):
         await get_channel_layer().group_send(PROBE_GROUP, {"type": "probe"})
     return True

@@ -33,6 +33,7 @@ log = structlog.get_logger(__name__)
 # Close codes: 44xx means do not come back, anything else come back. Daphne sends only 1000 and 3000–4999.
 COME_BACK = 4000
 BAD_MESSAGE = 4400
+NOT_ALLOWED = 4403
 UNKNOWN_PAYMENT = 4404
 TOO_MANY_SOCKETS = 4429
 
@@ -53,6 +54,14 @@ class LiveSocket(AsyncWebsocketConsumer):
     It has no channel of its own (listener.py hears for all), and no thread hop per message as Channels' own
     dispatch makes: no handler here touches the ORM on the loop.
     """
+
+    version = 0  # the last one sent
+    _ping_is_due = False
+    _writer: asyncio.Task[None] | None = None
+    _timer: asyncio.TimerHandle | None = None
+    _is_over = False
+    _bad_messages = 0
+    _messages = 0  # since the last heartbeat
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         self.scope, self.base_send = scope, send
@@ -88,6 +97,79 @@ class LiveSocket(AsyncWebsocketConsumer):
 
     def leave(self) -> None:
         """Let go of everything; may be called twice."""
+        self._is_over = True
+        self._ping_is_due = False
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._writer is not None and self._writer is not asyncio.current_task():
+            self._writer.cancel()
+
+    # Out: one task writes, so that a slow reader holds up nothing and nobody
+
+    @property
+    def has_news(self) -> bool:
+        """Whether `send_news` has something to send."""
+        return False
+
+    async def send_news(self) -> None:
+        """Send the next piece of what waits."""
+
+    def write_soon(self) -> None:
+        if self._writer is None and not self._is_over:
+            self._writer = asyncio.get_running_loop().create_task(self._write())
+
+    async def _write(self) -> None:
+        try:
+            while self.has_news or self._ping_is_due:
+                await self._write_next()
+        except OSError:
+            self.leave()  # the reader has gone
+        except Exception:
+            log.exception("socket.write_failed")
+            await self.finish(COME_BACK)
+        finally:
+            self._writer = None
+
+    async def _write_next(self) -> None:
+        if self.has_news:
+            await self.send_news()
+        elif asyncio.get_running_loop().time() > self._ends_at:
+            await self.finish(COME_BACK)
+        else:
+            self._ping_is_due = False
+            await self.send(text_data=json.dumps({"type": "ping", "version": self.version}))
+
+    # The heartbeat: without it a page never learns that its network was cut
+
+    def start_heartbeat(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._ends_at = loop.time() + LIFETIME_SECONDS + random.uniform(0, LIFETIME_JITTER_SECONDS)  # noqa: S311
+        self._beats_at = loop.time() + HEARTBEAT_SECONDS
+        self._timer = loop.call_at(self._beats_at, self.beat)
+
+    def beat(self) -> None:
+        """Send a ping, and come again."""
+        self._messages = 0
+        self._ping_is_due = True
+        self.write_soon()
+        self._beats_at += HEARTBEAT_SECONDS  # from beat to beat, or each would be a little later than the last
+        self._timer = asyncio.get_running_loop().call_at(self._beats_at, self.beat)
+
+    # In
+
+    def note_seen(self, version: int) -> None:
+        """Note that the page has painted `version`."""
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        """Take `{"seen": version}`; anything else is forgiven a few times."""
+        self._messages += 1
+        seen = _read_seen(text_data) if self._messages <= MESSAGES_PER_HEARTBEAT else None
+        if seen is not None:
+            self.note_seen(seen)
+            return
+        self._bad_messages += 1
+        if self._bad_messages > FORGIVEN_MESSAGES and not self._is_over:
+            await self.finish(BAD_MESSAGE)
 
 
 class UnknownPath(LiveSocket):
@@ -104,15 +186,8 @@ class PaymentConsumer(LiveSocket):
     What waits to be sent is one change, the newest, so a slow reader holds up nothing and nobody.
     """
 
-    version = 0  # the last one sent
-    _has_ended = False  # with that version, or before it
+    _has_ended = False  # with the last version sent, or before it
     _pending: Change | None = None
-    _ping_is_due = False
-    _writer: asyncio.Task[None] | None = None
-    _timer: asyncio.TimerHandle | None = None
-    _is_over = False
-    _bad_messages = 0
-    _messages = 0  # since the last heartbeat
 
     async def connect(self) -> None:
         await self.accept()
@@ -122,8 +197,8 @@ class PaymentConsumer(LiveSocket):
             return
         self.transaction_id = transaction_id
         self.address = str((self.scope.get("client") or ("",))[0])
-        self.language = _reader_language(self.scope)
-        self.as_json = _asks_for_json(self.scope)
+        self.language = reader_language(self.scope)
+        self.as_json = asks_for_json(self.scope)
         await self._watch()
 
     async def _watch(self) -> None:
@@ -136,90 +211,42 @@ class PaymentConsumer(LiveSocket):
         if facts is None:
             await self.finish(TOO_MANY_SOCKETS if await read(_guesses_too_often, self.address) else UNKNOWN_PAYMENT)
             return
-        self._start_heartbeat()
+        self.start_heartbeat()
         self.offer(Change(facts))
 
     def leave(self) -> None:
-        self._is_over = True
-        self._pending, self._ping_is_due = None, False
-        if self._timer is not None:
-            self._timer.cancel()
-        if self._writer is not None and self._writer is not asyncio.current_task():
-            self._writer.cancel()
+        self._pending = None
+        super().leave()
         if hasattr(self, "transaction_id"):
             audience.dismiss(self)
-
-    # Out
 
     def offer(self, change: Change) -> None:
         """Send `change` soon, unless something newer was sent or is about to be."""
         newest = self._pending.version if self._pending else self.version
         if change.version > newest:
             self._pending = change
-            self._write_soon()
+            self.write_soon()
 
-    def _write_soon(self) -> None:
-        if self._writer is None and not self._is_over:
-            self._writer = asyncio.get_running_loop().create_task(self._write())
+    @property
+    def has_news(self) -> bool:
+        return self._pending is not None
 
-    async def _write(self) -> None:
-        try:
-            while self._pending is not None or self._ping_is_due:
-                await self._write_next()
-        except OSError:
-            self.leave()  # the reader has gone
-        except Exception:
-            log.exception("socket.write_failed")
-            await self.finish(COME_BACK)
-        finally:
-            self._writer = None
-
-    async def _write_next(self) -> None:
+    async def send_news(self) -> None:
         change, self._pending = self._pending, None
         if change is not None:
             text = change.text(self.language, as_json=self.as_json)
             watched, self.version = self.version > 0, change.version
             await self.send(text_data=text)
             self._note_sent(change, watched=watched)
-        elif asyncio.get_running_loop().time() > self._ends_at:
-            await self.finish(COME_BACK)
-        else:
-            self._ping_is_due = False
-            await self.send(text_data=json.dumps({"type": "ping", "version": self.version}))
 
     def _note_sent(self, change: Change, *, watched: bool) -> None:
         self._has_ended = change.is_an_end
         if self._has_ended:
             deliveries.note_sent(self.transaction_id, change.version, deliveries.Channel.SOCKET, watched=watched)
 
-    # The heartbeat: without it a page never learns that its network was cut
-
-    def _start_heartbeat(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._ends_at = loop.time() + LIFETIME_SECONDS + random.uniform(0, LIFETIME_JITTER_SECONDS)  # noqa: S311
-        self._beats_at = loop.time() + HEARTBEAT_SECONDS
-        self._timer = loop.call_at(self._beats_at, self._beat)
-
-    def _beat(self) -> None:
-        self._messages = 0
-        self._ping_is_due = True
-        self._write_soon()
-        self._beats_at += HEARTBEAT_SECONDS  # from beat to beat, or each would be a little later than the last
-        self._timer = asyncio.get_running_loop().call_at(self._beats_at, self._beat)
-
-    # In
-
-    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
-        """Take `{"seen": version}`; anything else is forgiven a few times."""
-        self._messages += 1
-        seen = _read_seen(text_data) if self._messages <= MESSAGES_PER_HEARTBEAT else None
-        if seen is not None:
-            if self._has_ended and seen <= self.version:
-                deliveries.note_seen(self.transaction_id, seen)
-            return
-        self._bad_messages += 1
-        if self._bad_messages > FORGIVEN_MESSAGES and not self._is_over:
-            await self.finish(BAD_MESSAGE)
+    def note_seen(self, version: int) -> None:
+        if self._has_ended and version <= self.version:
+            deliveries.note_seen(self.transaction_id, version)
 
 
 def _guesses_too_often(address: str) -> bool:
@@ -248,11 +275,11 @@ def _read_seen(text: str | None) -> int | None:
     return seen if type(seen) is int and 1 <= seen <= LARGEST_VERSION else None
 
 
-def _asks_for_json(scope: dict[str, Any]) -> bool:
+def asks_for_json(scope: dict[str, Any]) -> bool:
     return parse_qs(scope["query_string"].decode("latin-1")).get("format") == ["json"]
 
 
-def _reader_language(scope: dict[str, Any]) -> str:
+def reader_language(scope: dict[str, Any]) -> str:
     """Return the language that Django would answer this reader in: the cookie's, then the browser's."""
     headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
     request = HttpRequest()

@@ -17,6 +17,7 @@ from channels.layers import get_channel_layer
 
 from realtime import layer
 from realtime.audience import audience
+from realtime.board.room import room
 from realtime.change import Change
 
 log = structlog.get_logger(__name__)
@@ -26,13 +27,14 @@ RETRY_SECONDS = 1.0  # after a failed read of the channel
 
 
 class Listener:
-    """Hears the groups of the payments shown here, on one loop and one layer."""
+    """Hears the groups of the payments shown here, and the boards' while one is open, on one loop and one layer."""
 
     def __init__(self, channel_layer: Any) -> None:
         self.layer = channel_layer
         self.loop = asyncio.get_running_loop()
         self.channel = f"listener.{uuid4().hex}"
         self._joined: set[UUID] = set()
+        self._hears_all = False
         self._tasks = [self.loop.create_task(self._listen()), self.loop.create_task(self._keep_groups())]
 
     async def join(self, transaction_id: UUID) -> None:
@@ -43,8 +45,19 @@ class Listener:
         if await layer.attempt(self.layer.group_add, layer.group_name(transaction_id), self.channel):
             self._joined.add(transaction_id)
 
+    async def join_board(self) -> None:
+        """Hear of every payment's changes from now on, while a board is open here."""
+        if not self._hears_all:
+            await asyncio.sleep(0)
+            self._hears_all = await layer.attempt(self.layer.group_add, layer.BOARD_GROUP, self.channel)
+
     async def refresh(self) -> None:
         """Join every group again that is wanted, and leave those that nobody here watches any more."""
+        if self._hears_all and not room:
+            await layer.attempt(self.layer.group_discard, layer.BOARD_GROUP, self.channel)
+        self._hears_all = False
+        if room:
+            await self.join_board()
         for transaction_id in list(self._joined):
             if transaction_id not in audience:
                 self._joined.discard(transaction_id)
@@ -70,7 +83,9 @@ class Listener:
 
     def _hear(self, message: dict[str, Any]) -> None:
         try:
-            audience.deliver(Change(message["facts"]))
+            change = Change(message["facts"])
+            audience.deliver(change)
+            room.notice(change.transaction_id, change.version, change)
         except Exception as error:  # another release of ours on the same Redis may say it differently
             log.warning("listener.not_understood", error=type(error).__name__)
 

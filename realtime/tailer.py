@@ -22,6 +22,7 @@ from payments.documents import load_facts
 from payments.models import Transaction, TransactionEvent
 from payments.reconciler import note_watched
 from realtime.audience import audience
+from realtime.board.room import room
 from realtime.change import Change
 from realtime.database import read
 
@@ -77,13 +78,16 @@ class Tailer:
     async def catch_up(self) -> None:
         """Do one round: wake the held polls and bring the pages that are behind."""
         polled = waiting.watched()
-        if not audience and not polled:
+        if not audience and not polled and not room:
             self._ends.clear()  # who comes next is compared, and nobody reads what has happened until then
             return
         versions = await self._newer_versions(polled)
         for transaction_id, since in polled.items():
             if versions.get(transaction_id, 0) > since:
                 waiting.wake(transaction_id, versions[transaction_id])
+        if room:
+            for transaction_id, version in versions.items():
+                room.notice(transaction_id, version)
         await _deliver(audience.behind(versions))
 
     async def _newer_versions(self, polled: Versions) -> Versions:

@@ -40,10 +40,11 @@ async def test_many_starts_start_everything_once(started):
 
 async def test_stop_ends_both_and_start_begins_anew(started):
     background.start()
-    first = background._tailer
+    first, beating = background._tasks
     await asyncio.to_thread(background.stop)
     await asyncio.sleep(0)
     assert first.cancelled() or first.cancelling()
+    assert beating.cancelled() or beating.cancelling()
     assert started["stopped"] == 1
     background.start()
     await asyncio.sleep(0.05)

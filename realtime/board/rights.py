@@ -1,0 +1,37 @@
+"""Who may see the board. Read anew from the database each time: rights are taken away while a board is open."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth import get_user
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.http import HttpRequest, parse_cookie
+
+MAY_SEE = "payments.view_transaction"
+MAY_RESOLVE = "payments.resolve_discrepancy"
+
+
+def may_see(user: Any) -> bool:
+    """Return whether `user` is staff at work who may look at payments."""
+    return bool(user.is_active and user.is_staff and user.has_perm(MAY_SEE))
+
+
+def staff_of(headers: list[tuple[bytes, bytes]]) -> AbstractBaseUser | None:
+    """Return whose session the cookie among a socket's headers names, or None unless that one may see the board.
+
+    A session that has ended, was logged out of, or is older than the user's password is nobody's.
+    """
+    cookies = parse_cookie("; ".join(value.decode("latin-1") for name, value in headers if name == b"cookie"))
+    store = import_module(settings.SESSION_ENGINE).SessionStore
+    request = HttpRequest()
+    request.session = store(cookies.get(settings.SESSION_COOKIE_NAME))
+    user = get_user(request)
+    return None if isinstance(user, AnonymousUser) or not may_see(user) else user
+
+
+def may_resolve(user: Any) -> bool:
+    """Return whether `user` may say that a discrepancy has been seen to."""
+    return may_see(user) and bool(user.has_perm(MAY_RESOLVE))

@@ -1,0 +1,219 @@
+"""What the board counts. Every query reads a stretch of one index, so its cost is that stretch's and not the table's.
+
+Amounts are whole KES, times seconds. A payment is counted as paid or not paid when it became so, and as waiting
+while it is. The day begins at midnight in the shop's time zone. docs/board.md has the plans and what they cost.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db.models import Count, Max, Min, Q, QuerySet, Sum
+from django.db.models.functions import TruncMinute
+from django.utils import timezone
+
+from payments.models import Callback, Reason, Status, Transaction
+from realtime.board.shared import Shared
+
+HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
+SAMPLE = 2_000  # payments of the last hour that times are taken from, the newest ones
+NOT_ANSWERED = {Reason.NO_RESPONSE, Reason.PROMPT_EXPIRED, Reason.EXPIRED}
+
+
+@dataclass(frozen=True)
+class Period:
+    """What became of payments in one stretch of time."""
+
+    amount: int = 0
+    completed: int = 0
+    late: int = 0
+    sources: dict[str, int] = field(default_factory=dict)  # who told of the successes
+    reasons: dict[str, int] = field(default_factory=dict)  # of the failures, the most frequent first
+
+    @property
+    def failed(self) -> int:
+        return sum(self.reasons.values())
+
+    @property
+    def settled(self) -> int:
+        return self.completed + self.failed
+
+    @property
+    def success_rate(self) -> int | None:
+        """Whole percent of what was settled, None when nothing was."""
+        return round(100 * self.completed / self.settled) if self.settled else None
+
+    def share_of(self, reasons: set[Any]) -> int | None:
+        """Return in whole percent how many of the settled failed for one of `reasons`."""
+        named = sum(count for reason, count in self.reasons.items() if reason in reasons)
+        return round(100 * named / self.settled) if self.settled else None
+
+
+@dataclass(frozen=True)
+class Now:
+    """The figures of this moment: `oldest` is when the payment began that has waited longest."""
+
+    as_of: datetime
+    today: Period
+    hour: Period
+    pending: int
+    oldest: datetime | None
+
+
+@dataclass(frozen=True)
+class Minute:
+    begins: datetime
+    completed: int
+    failed: int
+    pending: int
+
+
+@dataclass(frozen=True)
+class Times:
+    """Percentiles of one stretch of a payment's life, in seconds; None where nothing was measured."""
+
+    count: int
+    p50: float | None = None
+    p95: float | None = None
+    p99: float | None = None
+
+
+@dataclass(frozen=True)
+class Confirming:
+    """How long it took to confirm the payments of the last hour, in all and in its parts."""
+
+    in_all: Times
+    daraja: Times  # from our request to Daraja's answer
+    customer: Times  # from the prompt to the callback
+    painted: Times  # from the callback to the customer's screen
+    seen_share: int | None  # whole percent of the paid whose page said that it had shown it
+
+
+def _mine() -> QuerySet[Transaction]:
+    return Transaction.objects.filter(environment=settings.MPESA_ENVIRONMENT).order_by()
+
+
+def _paid(since: datetime, until: datetime) -> QuerySet[Transaction]:
+    return _mine().filter(status=Status.COMPLETED, completed_at__gte=since, completed_at__lt=until)
+
+
+def _unpaid(since: datetime, until: datetime) -> QuerySet[Transaction]:
+    return _mine().filter(status=Status.FAILED, failed_at__gte=since, failed_at__lt=until)
+
+
+def midnight(now: datetime) -> datetime:
+    """Return when the shop's day began."""
+    return timezone.localtime(now).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def period(since: datetime, until: datetime) -> Period:
+    """Return what became of payments from `since` to before `until`; two queries."""
+    return _both(since, until, since)[0]
+
+
+def _both(since: datetime, until: datetime, later: datetime) -> tuple[Period, Period]:
+    """Return the stretches from `since` and from `later` in the same two queries, which read the longer one."""
+    from_later = Q(completed_at__gte=later)
+    paid = (
+        _paid(since, until)
+        .values("late")
+        .annotate(
+            n=Count("pk"),
+            sum=Sum("amount"),
+            n_later=Count("pk", filter=from_later),
+            sum_later=Sum("amount", filter=from_later),
+        )
+    )
+    unpaid = (
+        _unpaid(since, until)
+        .values("reason")
+        .annotate(n=Count("pk"), n_later=Count("pk", filter=Q(failed_at__gte=later)))
+    )
+    paid_rows: list[Any] = list(paid)
+    unpaid_rows: list[Any] = list(unpaid)
+    return _gather(paid_rows, unpaid_rows, ""), _gather(paid_rows, unpaid_rows, "_later")
+
+
+def _gather(paid: list[dict[str, Any]], unpaid: list[dict[str, Any]], which: str) -> Period:
+    sources: dict[str, int] = {}
+    reasons = {row["reason"]: row[f"n{which}"] for row in unpaid if row[f"n{which}"]}
+    return Period(
+        amount=sum(row[f"sum{which}"] or 0 for row in paid),
+        completed=sum(row[f"n{which}"] for row in paid),
+        late=sum(row[f"n{which}"] for row in paid if row["late"]),
+        sources={source: count for source, count in sources.items() if count},
+        reasons=dict(sorted(reasons.items(), key=lambda item: -item[1])),
+    )
+
+
+def count_now() -> Now:
+    """Return the figures of today and of the last hour; three queries."""
+    now = timezone.now()
+    day, hour = midnight(now), now - HOUR
+    soon = now + timedelta(minutes=1)  # another process's clock may be a little ahead
+    longer, shorter = _both(min(day, hour), soon, max(day, hour))
+    today, last_hour = (longer, shorter) if day <= hour else (shorter, longer)
+    open_now = _mine().filter(status=Status.PENDING).aggregate(n=Count("pk"), oldest=Min("created_at"))
+    return Now(now, today, last_hour, open_now["n"], open_now["oldest"])
+
+
+def count_yesterday() -> tuple[Period, Period]:
+    """Return yesterday up to this time of day, and the hour that ended then."""
+    now = timezone.now()
+    return period(midnight(now - DAY), now - DAY), period(now - DAY - HOUR, now - DAY)
+
+
+def count_minutes() -> list[Minute]:
+    """Return the last 60 minutes, oldest first, the present one last; waiting ones by when they began."""
+    this_minute = timezone.now().replace(second=0, microsecond=0)
+    first = this_minute - timedelta(minutes=59)
+    end = this_minute + timedelta(minutes=2)
+    completed = _by_minute(_paid(first, end), "completed_at")
+    failed = _by_minute(_unpaid(first, end), "failed_at")
+    pending = _by_minute(_mine().filter(status=Status.PENDING, created_at__gte=first), "created_at")
+    minutes = [first + timedelta(minutes=number) for number in range(60)]
+    return [Minute(m, completed.get(m, 0), failed.get(m, 0), pending.get(m, 0)) for m in minutes]
+
+
+def _by_minute(payments: QuerySet[Transaction], when: str) -> dict[datetime, int]:
+    rows = payments.annotate(minute=TruncMinute(when)).values("minute").annotate(n=Count("pk"))
+    return dict(rows.values_list("minute", "n"))
+
+
+def count_times() -> Confirming:
+    """Return how long the last hour's payments took, from the newest of them."""
+    now = timezone.now()
+    newest = _paid(now - HOUR, now + timedelta(minutes=1)).order_by("-completed_at")[:SAMPLE]
+    rows = list(newest.values_list("pk", "created_at", "prompted_at", "completed_at"))
+    in_all = [(done - begun).total_seconds() for _, begun, _, done in rows if done]
+    daraja = [(prompted - begun).total_seconds() for _, begun, prompted, _ in rows if prompted]
+    customer: list[float] = []
+    painted: list[float] = []
+    seen = None
+    return Confirming(percentiles(in_all), percentiles(daraja), percentiles(customer), percentiles(painted), seen)
+
+
+def percentiles(seconds: list[float]) -> Times:
+    """Return p50, p95 and p99 of a list, each a value that occurs in it."""
+    ordered = sorted(max(0.0, value) for value in seconds)
+    if not ordered:
+        return Times(0)
+    at = [ordered[min(len(ordered) - 1, int(share * len(ordered)))] for share in (0.5, 0.95, 0.99)]
+    return Times(len(ordered), *at)
+
+
+def last_callback() -> datetime | None:
+    """Return when the last callback with a payment's token came."""
+    heard = Callback.objects.filter(environment=settings.MPESA_ENVIRONMENT, trusted=True).order_by()
+    last: datetime | None = heard.aggregate(last=Max("received_at"))["last"]
+    return last
+
+
+now = Shared(count_now, seconds=0.9)
+yesterday = Shared(count_yesterday, seconds=60)
+minutes = Shared(count_minutes, seconds=2)
+times = Shared(count_times, seconds=5)
