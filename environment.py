@@ -17,6 +17,8 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 
 import environ
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
 
 T = TypeVar("T")
 
@@ -54,6 +56,18 @@ class Environment:
 
     def list(self, name: str, default: str = "") -> list[str]:
         return [item.strip() for item in self.text(name, default).split(",") if item.strip()]
+
+    def addresses(self, name: str) -> tuple[str, ...]:
+        """Return the e-mail addresses that are listed; each that is none is a problem."""
+        found = []
+        for text in self.list(name):
+            try:
+                validate_email(text)
+            except ValidationError:
+                self.problems.append(f"{name} must hold e-mail addresses, not {text!r}.")
+            else:
+                found.append(text)
+        return tuple(found)
 
     def networks(self, name: str) -> tuple[IPNetwork, ...]:
         """Return the addresses and networks that are listed; each that is neither is a problem."""

@@ -9,6 +9,7 @@ from django.urls import include, path
 urlpatterns = [
     path("", include("shop.urls")),
     path("", include("payments.urls")),
+    path("admin/payments/", include("payments.admin.urls")),
     path("admin/", admin.site.urls),
     path("i18n/", include("django.conf.urls.i18n")),
 ]

@@ -21,7 +21,7 @@ from django.db.models import Case, F, Q, Value, When
 from django.db.transaction import atomic, on_commit
 from django.utils import timezone
 
-from payments import receipts
+from payments import receipts, shop_letter
 from payments.models import (
     Action,
     Callback,
@@ -159,6 +159,8 @@ def _settle_order(payment: Transaction) -> None:
         open_discrepancy(payment, Discrepancy.Kind.PAID_AFTER_CANCEL, amount=payment.amount)
     elif outcome == PaidOutcome.OVERPAID:
         _note_excess(payment)
+    if outcome in {PaidOutcome.PAID, PaidOutcome.OVERPAID}:
+        shop_letter.write(payment)
     if payment.late:
         open_discrepancy(payment, Discrepancy.Kind.LATE, amount=payment.amount)
     _tell_other_payments(payment)

@@ -46,8 +46,8 @@ class OrderLineInline(ReadOnly, admin.TabularInline):
 
 @admin.register(Order)
 class OrderAdmin(ReadOnly, admin.ModelAdmin):
-    list_display = ["number", "created_at", "status", "amount", "amount_paid", "customer_name"]
-    list_filter = ["status", "created_at"]
+    list_display = ["number", "created_at", "status", "fulfilment", "amount", "amount_paid", "customer_name"]
+    list_filter = ["status", "fulfilment", "created_at"]
     search_fields = ["account_number", "id", "customer_name", "customer_email"]
     search_help_text = _("Order number, id, name or e-mail")
     readonly_fields = [
@@ -60,6 +60,7 @@ class OrderAdmin(ReadOnly, admin.ModelAdmin):
         "created_at",
         "paid_at",
         "cancelled_at",
+        "fulfilment",
     ]
     fields = [*readonly_fields, *DETAILS]
     inlines = [OrderLineInline]

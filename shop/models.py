@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Iterable
 from typing import Any
 
+from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 from django.templatetags.static import static
@@ -60,13 +61,19 @@ class Product(models.Model):
 class Order(models.Model):
     """What one customer owes: lines and amount as they were when it was placed.
 
-    `id` is a capability: who holds it may read and pay the order. `status` is written only in shop/orders.py.
+    `id` is a capability: who holds it may read and pay the order. `status` and `fulfilment` are written only in
+    shop/orders.py; the second is what becomes of the goods once the first is PAID.
     """
 
     class Status(models.TextChoices):
         OPEN = "OPEN", _("Open")
         PAID = "PAID", _("Paid")
         CANCELLED = "CANCELLED", _("Cancelled")
+
+    class Fulfilment(models.TextChoices):
+        TO_PACK = "to_pack", _("To be packed")
+        PACKED = "packed", _("Packed")
+        HANDED_OVER = "handed_over", _("Handed over")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     account_number = models.CharField(max_length=8, unique=True, default=new_account_number, editable=False)
@@ -79,9 +86,22 @@ class Order(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     paid_at = models.DateTimeField(null=True, editable=False)
     cancelled_at = models.DateTimeField(null=True, editable=False)
+    fulfilment = models.CharField(max_length=11, choices=Fulfilment.choices, default=Fulfilment.TO_PACK, editable=False)
+    packed_at = models.DateTimeField(null=True, editable=False)
+    handed_over_at = models.DateTimeField(null=True, editable=False)
 
     class Meta:
         ordering = ["-created_at"]
+        permissions = [("fulfil_order", "Can pack orders and hand them over")]
+        indexes = [
+            # What the order desk shows: the waiting ones, the longest first, and those that have just left.
+            models.Index(
+                fields=["paid_at"], condition=Q(status="PAID") & ~Q(fulfilment="handed_over"), name="orders_waiting"
+            ),
+            models.Index(
+                fields=["handed_over_at"], condition=Q(handed_over_at__isnull=False), name="orders_handed_over"
+            ),
+        ]
         constraints = [
             models.CheckConstraint(condition=Q(amount__range=(1, LARGEST_AMOUNT)), name="order_amount_within_mpesa"),
             models.CheckConstraint(
@@ -179,6 +199,17 @@ class OrderLine(models.Model):
     def total(self) -> int:
         """Whole KES."""
         return self.unit_price * self.quantity
+
+
+class CounterSale(models.Model):
+    """What makes an order of an amount that staff typed at the counter: it has no lines, and its goods are gone."""
+
+    order = models.OneToOneField(Order, on_delete=models.CASCADE, primary_key=True, related_name="counter_sale")
+    what = models.CharField(max_length=80, blank=True, help_text=_("As the customer reads it"))
+    sold_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
+
+    def __str__(self) -> str:
+        return self.what or str(_("Bought at the counter"))
 
 
 class IdempotencyKey(models.Model):

@@ -1,0 +1,18 @@
+"""The staff's pages that belong to no list; mounted at /admin/payments/, before the admin's own routes."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.urls import path
+
+from payments.admin import counter, order_desk
+
+_staff = admin.site.admin_view
+
+urlpatterns = [
+    path("counter/", _staff(counter.counter), name="counter"),
+    path("counter/<uuid:transaction_id>/", _staff(counter.counter_payment), name="counter_payment"),
+    path("counter/order/<uuid:order_id>/", _staff(counter.counter_order), name="counter_order"),
+    path("orders/", _staff(order_desk.order_desk), name="order_desk"),
+    path("orders/<uuid:order_id>/", _staff(order_desk.move), name="order_desk_move"),
+]
