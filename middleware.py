@@ -62,22 +62,34 @@ def client_address(request: HttpRequest) -> str:
     return request.META.get("REMOTE_ADDR") or ""
 
 
+def content_policy(**changes: list[str]) -> str:
+    """Return the value of Content-Security-Policy: SECURE_CSP, the name that Django 6 gives it, with `changes`."""
+    return "; ".join(f"{name} {' '.join(values)}" for name, values in {**settings.SECURE_CSP, **changes}.items())
+
+
+def is_framed_by_us(request: HttpRequest) -> bool:
+    """Whether the browser asks for the content of a frame on a page of ours; only the simulator's demo has any."""
+    asked = request.headers.get("Sec-Fetch-Dest"), request.headers.get("Sec-Fetch-Site")
+    return settings.SIMULATOR and asked == ("iframe", "same-origin")
+
+
 @sync_and_async_middleware
 def security_headers(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Any]:
-    """Set the content policy of SECURE_CSP, the name that Django 6 gives it, and the policies beside it."""
-    policy = "; ".join(f"{name} {' '.join(values)}" for name, values in settings.SECURE_CSP.items())
+    """Set the content policy, the policies beside it, and whether the page may be in a frame."""
+    policy, framed_policy = content_policy(), content_policy(**{"frame-ancestors": ["'self'"]})
 
-    def finish(response: HttpResponse) -> HttpResponse:
-        response.headers.setdefault("Content-Security-Policy", policy)
-        response.headers.setdefault("X-Frame-Options", settings.X_FRAME_OPTIONS)
+    def finish(request: HttpRequest, response: HttpResponse) -> HttpResponse:
+        is_framed = is_framed_by_us(request)
+        response.headers.setdefault("Content-Security-Policy", framed_policy if is_framed else policy)
+        response.headers.setdefault("X-Frame-Options", "SAMEORIGIN" if is_framed else settings.X_FRAME_OPTIONS)
         response.headers.setdefault("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=()")
         return response
 
     if not iscoroutinefunction(get_response):
-        return lambda request: finish(get_response(request))
+        return lambda request: finish(request, get_response(request))
 
     async def middleware(request: HttpRequest) -> HttpResponse:
-        return finish(await get_response(request))
+        return finish(request, await get_response(request))
 
     return markcoroutinefunction(middleware)
 

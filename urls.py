@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from django.conf import settings
 from django.contrib import admin
-from django.urls import include, path
+from django.urls import URLPattern, URLResolver, include, path
 
-urlpatterns = [
+from demo import demo
+
+urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("shop.urls")),
     path("", include("payments.urls")),
     path("admin/payments/", include("payments.admin.urls")),
@@ -15,6 +17,7 @@ urlpatterns = [
 ]
 if settings.SIMULATOR:
     urlpatterns.append(path("simulator/", include("simulator.urls")))
+    urlpatterns.append(path("demo/", demo, name="demo"))
 
 handler400 = "pages.bad_request"
 handler403 = "pages.forbidden"

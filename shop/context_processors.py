@@ -5,11 +5,14 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpRequest
 
+from middleware import is_framed_by_us
+
 
 def shop(request: HttpRequest) -> dict[str, Any]:
-    """What every page shows: whose shop it is, and whether its money is only simulated."""
+    """What every page shows: whose shop it is, whether its money is only simulated, and whether the demo frames it."""
     return {
         "shop_name": settings.SHOP_NAME,
         "shop_contact": settings.SHOP_CONTACT,
         "simulator": settings.SIMULATOR,
+        "is_framed": is_framed_by_us(request),
     }

@@ -108,6 +108,7 @@ def _unknown_id(true: Callback) -> bytes:
 _SEVERAL: dict[Delivery, Callable[[Callback, float], list[Scheduled]]] = {
     Delivery.LOST: lambda true, due_at: [],
     Delivery.TWICE: lambda true, due_at: [Scheduled(due_at, true.body())] * 2,
+    Delivery.THREE_TIMES: lambda true, due_at: [Scheduled(due_at, true.body())] * 3,
     Delivery.OUT_OF_ORDER: lambda true, due_at: [
         Scheduled(due_at, _failure(true, Outcome.NO_RESPONSE)),
         Scheduled(due_at + BETWEEN_CALLBACKS, true.body()),

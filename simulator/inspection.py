@@ -67,8 +67,12 @@ def phone_document(phone_number: str) -> dict[str, Any]:
 
 
 def prompt_document(prompt: Prompt) -> dict[str, Any]:
-    """Return one accepted push with its callbacks; `outcome` is null while it is open."""
+    """Return one accepted push with its callbacks; `outcome` is null while it is open.
+
+    `settled_at`, when the phone answered, and `called_back_at`, when the first callback left: Unix seconds, or null.
+    """
     code, _ = result_of(prompt)
+    callbacks = deliveries(prompt)
     names = ("merchant_request_id", "checkout_request_id", "phone_number", "amount", "account_reference")
     return {
         **{name: getattr(prompt, name) for name in names},
@@ -79,13 +83,20 @@ def prompt_document(prompt: Prompt) -> dict[str, Any]:
         "pushed_at": identifiers.nairobi(prompt.pushed_at).isoformat(),
         "is_shown": bool(prompt.is_shown),
         "outcome": prompt.outcome,
+        "settled_at": prompt.settled_at,
         "delivery": prompt.delivery,
         "result_code": code or None,
         "receipt": prompt.receipt or None,
         "queries": prompt.queries,
+        "called_back_at": min((row["sent_at"] for row in callbacks if row["sent_at"]), default=None),
         "callbacks": [
-            {"state": row["state"], "status": row["status"], "problem": row["problem"] or None}
-            for row in deliveries(prompt)
+            {
+                "state": row["state"],
+                "status": row["status"],
+                "problem": row["problem"] or None,
+                "sent_at": row["sent_at"],
+            }
+            for row in callbacks
         ],
     }
 

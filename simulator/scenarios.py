@@ -77,6 +77,7 @@ class Delivery(TextChoices):
     LATE = "late", "late"
     AFTER_EXPIRY = "after_expiry", "after the shop gave up"
     TWICE = "twice", "twice at once"
+    THREE_TIMES = "three_times", "three times at once"
     BEFORE_ANSWER = "before_answer", "before the push answer (pays unasked)"
     WRONG_AMOUNT = "wrong_amount", "with a wrong amount"
     OUT_OF_ORDER = "out_of_order", "out of order: failure, then success"

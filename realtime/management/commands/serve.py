@@ -145,7 +145,7 @@ def _announce() -> None:
         time.sleep(0.1 if asked < PATIENCE else 1)
     shown = [("Shop", "/"), ("Staff", "/admin/"), ("API", "/api/schema/")]
     if settings.SIMULATOR:
-        shown.insert(1, ("Phone", "/simulator/phone/"))
+        shown[1:1] = [("Phone", "/simulator/phone/"), ("Demo", "/demo/")]
     _say(f"{settings.SHOP_NAME} is open.", *(f"  {name:6}{settings.PUBLIC_BASE_URL}{path}" for name, path in shown))
     if settings.SIMULATOR:
         _say("Staff login: {} / {}".format(*demo.staff_login()))
