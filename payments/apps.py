@@ -8,12 +8,13 @@ class PaymentsConfig(AppConfig):
 
     def ready(self) -> None:
         from payments import checks  # noqa: F401 - registers the system checks
+        from payments.c2b import asking
         from payments.conversations import register
+        from payments.deliveries import note_committed
         from payments.refunds import following, sending
+        from payments.signals import transaction_changed
 
         register(sending.PURPOSE, following.heard_of_reversal)
         register(following.QUESTION, following.heard_of_question)
-        from payments.deliveries import note_committed
-        from payments.signals import transaction_changed
-
+        register(asking.PURPOSE, asking.heard)
         transaction_changed.connect(note_committed, dispatch_uid="payments.deliveries")

@@ -24,6 +24,11 @@ def take_query(*, for_hint: bool = False) -> bool:
     return _take("queries", settings.MPESA_QUERIES_PER_MINUTE)
 
 
+def take_receipt_question() -> bool:
+    """Take one question about a receipt; half as many as queries, and apart: strangers can make us ask these."""
+    return _take("receipts", settings.MPESA_QUERIES_PER_MINUTE / 2)
+
+
 def be_silent() -> None:
     """Keep every worker from asking for a minute: Daraja answered 429 or Spike Arrest."""
     QueryBudget.objects.filter(name=_name("queries")).update(silent_until=timezone.now() + SILENCE)

@@ -22,6 +22,7 @@ from django.utils import timezone
 
 from payments import budget, deliveries, inbox, mail, spool
 from payments.beside import run_beside
+from payments.c2b import asking
 from payments.c2b import inbox as by_hand
 from payments.conversations import hearing
 from payments.daraja import client
@@ -97,6 +98,7 @@ def run_pass() -> int:
     deliveries.flush()
     following.ask_about_unknown()
     mail.send_due()
+    asking.look()
     return expired + sum(1 for question in questions if question.result())
 
 
@@ -106,6 +108,7 @@ def run_forever(stop: threading.Event) -> None:
     run_beside("mail", mail.send_due, every=mail.LOOK_EVERY, stop=stop)
     run_beside("refunds", following.ask_about_unknown, every=following.LOOK_EVERY, stop=stop)
     run_beside("deliveries", deliveries.flush, every=deliveries.FLUSH_EVERY, stop=stop)
+    run_beside("by hand", asking.look, every=asking.LOOK_EVERY, stop=stop)
     with ThreadPoolExecutor(max_workers=ASKERS, thread_name_prefix="reconciler") as askers:
         asked: list[Future[bool]] = []
         while not stop.is_set():

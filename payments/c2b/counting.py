@@ -46,7 +46,7 @@ def _count(confirmation: Confirmation, *, note: str, source: Source) -> str:
     if order_id is not None:
         lock_order(order_id)
     confirmation = Confirmation.objects.select_for_update(of=("self",)).get(pk=confirmation.pk)
-    if confirmation.state not in OPEN_STATES:
+    if confirmation.state not in OPEN_STATES or confirmation.order_id != order_id:
         return f"settled before: {confirmation.outcome}"
     held = holder_of(confirmation.trans_id)
     if held is not None:

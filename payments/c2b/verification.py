@@ -16,9 +16,10 @@ from django.conf import settings
 from django.db.models import F, QuerySet
 from django.utils import timezone
 
+from payments.c2b import rescue
 from payments.c2b.counting import count, finish, stop_announcing
-from payments.c2b.message import account_named, may_be_same_phone
-from payments.models import Confirmation, Discrepancy
+from payments.c2b.message import account_named, may_be_same_phone, whole_kes
+from payments.models import Confirmation, Discrepancy, ReceiptClaim
 from payments.transitions import open_discrepancy
 
 log = structlog.get_logger(__name__)
@@ -52,9 +53,11 @@ def hear(told: Told) -> None:
         agreeing = [one for one in waiting if not _contradicted(one, told)]
         for confirmation in agreeing:
             _confirm(confirmation)
+        rescue.hear_completed(told.trans_id, whole_kes(told.amount), told.msisdn)
     elif told.outcome == "denied":
         for confirmation in waiting:
             _deny(confirmation, told)
+        rescue.hear_denied(told.trans_id, is_final=told.is_final, again_after=DENIED_AGAIN)
     log.info("receipt.told", receipt=told.trans_id, outcome=told.outcome)
 
 
@@ -113,23 +116,42 @@ def _deny(confirmation: Confirmation, told: Told) -> None:
 # Asking ---------------------------------------------------------------------------------------------------------
 
 
-def claim_due(room: int = BATCH) -> list[str]:
-    """Claim receipts whose question is due, those that are asked for the first time first."""
+def due(room: int = BATCH) -> list[str]:
+    """Return the receipts whose question is due, those that are asked for the first time first."""
     now = timezone.now()
-    due = _waiting().filter(check_after__lte=now).order_by("checks", "check_after")
-    receipts = dict.fromkeys(due.values_list("trans_id", flat=True)[:room])
-    return [receipt for receipt in receipts if _claim(receipt, now)]
+    posted = _waiting().filter(check_after__lte=now).values_list("checks", "check_after", "trans_id")
+    claimed = _claims().filter(check_after__lte=now).values_list("checks", "check_after", "code")
+    first = [row for rows in (posted, claimed) for row in rows.order_by("checks", "check_after")[:room]]
+    return list(dict.fromkeys(receipt for _checks, _check_after, receipt in sorted(first)))[:room]
 
 
-def _claim(receipt: str, now: datetime) -> bool:
-    """Put the next question about a receipt off; whoever does so first asks this one."""
-    asked = 0
-    for confirmation in _waiting().filter(trans_id=receipt, check_after__lte=now):
-        mine = Confirmation.objects.filter(pk=confirmation.pk, check_after=confirmation.check_after)
-        asked += mine.update(check_after=next_check(confirmation.checks, now), checks=F("checks") + 1)
-        if confirmation.checks >= len(GAPS):
-            stop_announcing(confirmation)
-    return bool(asked)
+def _claims() -> QuerySet[ReceiptClaim]:
+    mine = ReceiptClaim.objects.filter(environment=settings.MPESA_ENVIRONMENT, state=ReceiptClaim.State.LOOKING)
+    return mine.exclude(check_after=None)
+
+
+def claim(receipt: str) -> bool:
+    """Put the next question about a receipt off; whoever does so first, and gets True, asks this one."""
+    now = timezone.now()
+    posted = [_put_off(Confirmation, one, now) for one in _waiting().filter(trans_id=receipt, check_after__lte=now)]
+    claimed = [_put_off(ReceiptClaim, one, now) for one in _claims().filter(code=receipt, check_after__lte=now)]
+    return any(posted + claimed)
+
+
+def _put_off(model: type[Confirmation] | type[ReceiptClaim], one: Confirmation | ReceiptClaim, now: datetime) -> bool:
+    mine = model._default_manager.filter(pk=one.pk, check_after=one.check_after)
+    is_mine = bool(mine.update(check_after=next_check(one.checks, now), checks=F("checks") + 1))
+    if is_mine and one.checks >= len(GAPS):
+        _stop_waiting(one)
+    return is_mine
+
+
+def _stop_waiting(one: Confirmation | ReceiptClaim) -> None:
+    """M-PESA was asked often enough: from here on it is for staff."""
+    if isinstance(one, Confirmation):
+        stop_announcing(one)
+    else:
+        ReceiptClaim.objects.filter(pk=one.pk).update(state=ReceiptClaim.State.FOR_STAFF)
 
 
 def next_check(checks: int, now: datetime) -> datetime | None:
