@@ -24,6 +24,7 @@ from payments import budget, deliveries, inbox, mail, spool
 from payments.beside import run_beside
 from payments.c2b import asking
 from payments.c2b import inbox as by_hand
+from payments.c2b.registration import TRY_EVERY, register_with_simulator
 from payments.conversations import hearing
 from payments.daraja import client
 from payments.models import Callback, Status, Transaction
@@ -108,6 +109,7 @@ def run_forever(stop: threading.Event) -> None:
     run_beside("mail", mail.send_due, every=mail.LOOK_EVERY, stop=stop)
     run_beside("refunds", following.ask_about_unknown, every=following.LOOK_EVERY, stop=stop)
     run_beside("deliveries", deliveries.flush, every=deliveries.FLUSH_EVERY, stop=stop)
+    run_beside("registration", register_with_simulator, every=TRY_EVERY, stop=stop)
     run_beside("by hand", asking.look, every=asking.LOOK_EVERY, stop=stop)
     with ThreadPoolExecutor(max_workers=ASKERS, thread_name_prefix="reconciler") as askers:
         asked: list[Future[bool]] = []

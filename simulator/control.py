@@ -7,6 +7,8 @@
 | `GET api/phones/<number>/` | one phone with its prompts (the newest first), their callbacks, its SMS |
 | `POST api/phones/<number>/` | `outcome`, `delivery`, `push`, `query` (null: the number's own), `balance`, `is_on` |
 | `POST api/phones/<number>/answer/` | `pin` or `outcome`, and `delivery`, for the newest open prompt, or for the one with `checkout_request_id` |
+| `POST api/phones/<number>/pay/` | pays by hand: `account`, `amount`, and `business`, `delivery` of the confirmation: `{"receipt", "problem"}` |
+| `GET`, `POST api/c2b/` | the URLs registered; `validates` (true: M-PESA asks first), `copies` of prompts (`none`, `after`, `before`) |
 | `POST api/default/` | `outcome`, `delivery`, `push`, `query` of every phone that has none of its own |
 | `GET api/scenarios/` | the table of numbers and every value that the fields above take |
 | `GET api/reversals/?original_receipt=` | what really went back: `{"reversals", "count", "amount"}` |

@@ -16,7 +16,7 @@ def ledger(*, phone_number: str = "", account_reference: str = "") -> list[dict[
     """Return what was really paid, the oldest first: by one phone, for one account reference, or all of it."""
     query = (
         f"SELECT {PAYMENT_FIELDS} FROM payments WHERE (:phone = '' OR phone_number = :phone) "  # noqa: S608
-        "AND (:reference = '' OR account_reference = :reference) ORDER BY prompt_id"
+        "AND (:reference = '' OR account_reference = :reference) ORDER BY paid_at, receipt"
     )
     values = {"phone": phone_number, "reference": account_reference}
     with record.reading() as db:

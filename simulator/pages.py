@@ -14,7 +14,7 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from simulator import courier, handsets, prompts, screens, settling
+from simulator import courier, credentials, handsets, prompts, screens, settling
 from simulator.control import LARGEST_BALANCE, PLAN_FIELDS
 from simulator.handsets import Handset
 from simulator.prompts import Prompt
@@ -23,6 +23,7 @@ from simulator.scenarios import Outcome, documented
 # Stands in while a page is compared with the last: the CSRF token is another one each time.
 _TOKEN_MARK = "token-goes-here"  # noqa: S105
 _ASSET_TYPES = {"simulator.css": "text/css; charset=utf-8", "simulator.js": "text/javascript; charset=utf-8"}
+_WRONG_BY_HAND = {"pin": "The PIN was not accepted; nothing was paid.", "amount": "Pay from 1 to 250,000 shillings."}
 _NO_PIN = "Type four digits. Any will do, but not your real PIN."
 
 
@@ -112,6 +113,9 @@ def _show(request: HttpRequest, found: Handset, *, pin: str = "", error: str = "
         "scenario": what[:1].upper() + what[1:],
         "pin": pin,
         "error": error,
+        "business": credentials.till_number() or credentials.short_code(),
+        "is_till": bool(credentials.till_number()),
+        "wrong": _WRONG_BY_HAND.get(request.GET.get("wrong", ""), ""),
     }
     return _page(request, "phone.html", context, status=400 if error else 200)
 

@@ -61,6 +61,9 @@ CREATE TABLE IF NOT EXISTS reversals (
 CREATE TABLE IF NOT EXISTS posts (
     id INTEGER PRIMARY KEY, url TEXT NOT NULL, business_short_code TEXT NOT NULL, due_at REAL NOT NULL,
     body BLOB NOT NULL, state TEXT NOT NULL, status INTEGER, problem TEXT NOT NULL DEFAULT '', sent_at REAL);
+CREATE TABLE IF NOT EXISTS c2b (
+    short_code TEXT PRIMARY KEY, confirmation_url TEXT NOT NULL, validation_url TEXT NOT NULL,
+    cancels INTEGER NOT NULL, validates INTEGER NOT NULL DEFAULT 0, copies TEXT NOT NULL DEFAULT 'none');
 CREATE INDEX IF NOT EXISTS posts_due ON posts (due_at) WHERE state = 'waiting';
 CREATE INDEX IF NOT EXISTS payments_paid ON payments (paid_at);
 CREATE TABLE IF NOT EXISTS messages (

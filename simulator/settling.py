@@ -7,7 +7,7 @@ import sqlite3
 import time
 from dataclasses import replace
 
-from simulator import callbacks, handsets, identifiers, prompts, record, sms
+from simulator import callbacks, configuration, handsets, identifiers, paybill, prompts, record, sms
 from simulator.handsets import Handset
 from simulator.prompts import Prompt
 from simulator.scenarios import Delivery, Outcome
@@ -59,6 +59,8 @@ def _end(
         receipt, phone = _pay(db, prompt, phone, now)
     _close(db, prompt, outcome, delivery, receipt, now)
     _write_sms(db, prompt, phone, outcome, receipt, now)
+    if receipt:
+        paybill.copy_of_prompt(db, prompt, receipt, now + configuration.seconds(configuration.CALLBACK))
     return callbacks.schedule(prompt, outcome, delivery, receipt, now)
 
 

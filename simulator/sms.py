@@ -31,13 +31,16 @@ def question(prompt: Prompt) -> str:
 
 def confirmation(prompt: Prompt, receipt: str, balance: int, now: float) -> str:
     """Return the SMS about a payment that left `balance` KES."""
+    return paid_by_hand(receipt, prompt.amount, "" if prompt.is_till else prompt.account_reference, balance, now)
+
+
+def paid_by_hand(receipt: str, amount: int, account: str, balance: int, now: float) -> str:
+    """Return the SMS about a payment to the pay bill, or to a till, which has no account."""
     clock = identifiers.nairobi(now)
     time = f"{clock:%I:%M %p}".removeprefix("0")
-    payee = (
-        f"paid to {shop_name()}" if prompt.is_till else f"sent to {shop_name()} for account {prompt.account_reference}"
-    )
+    payee = f"sent to {shop_name()} for account {account}" if account else f"paid to {shop_name()}"
     return (
-        f"{receipt} Confirmed. {shillings(prompt.amount)} {payee} on {clock.day}/{clock.month}/{clock:%y} at {time}. "
+        f"{receipt} Confirmed. {shillings(amount)} {payee} on {clock.day}/{clock.month}/{clock:%y} at {time}. "
         f"New M-PESA balance is {shillings(balance)}. Transaction cost, Ksh0.00."
     )
 
