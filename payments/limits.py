@@ -85,11 +85,20 @@ def free_at(order: Order, phone_number: str) -> list[datetime]:
     return busy + _unlimited_at(order, phone_number, latest)
 
 
+def _prompts_of(order: Order) -> QuerySet[Transaction]:
+    return order.transactions.filter(channel=Channel.STK).exclude(_NEVER_SENT)
+
+
+def order_free_at(order: Order) -> list[datetime]:
+    """Return from when on this order may have one prompt more, whatever the phone."""
+    return _nth(_prompts_of(order), PER_ORDER) if settings.RATE_LIMITS else []
+
+
 def _unlimited_at(order: Order, phone_number: str, latest: list[Transaction]) -> list[datetime]:
     """Return what the limits say, without the prompt that is open elsewhere: that has a refusal of its own."""
     moments = [_never(phone_number)] if UnwantedPhone.objects.filter(phone_number=phone_number).exists() else []
     if settings.RATE_LIMITS:
-        moments += _nth(order.transactions.filter(channel=Channel.STK).exclude(_NEVER_SENT), PER_ORDER)
+        moments += order_free_at(order)
         moments += [
             latest[limit.most - 1].created_at + limit.within for limit in PER_PHONE if len(latest) >= limit.most
         ]

@@ -1,6 +1,7 @@
 """The customer's words for every reason, and when another prompt makes sense. Page, API and board read this table.
 
-"No money was taken" is said only where a code of Daraja proves it, so it is kept apart from the other words.
+Some codes of one reason ask for different advice; those have a row of their own. "No money was taken" is said only
+where a code of Daraja proves it, so it is kept apart from the other words.
 """
 
 from __future__ import annotations
@@ -13,26 +14,43 @@ from django.utils.translation import gettext_lazy as _
 
 from payments.models import Reason, Source, Transaction
 
-AFTER_BUSY = timedelta(seconds=60)
 SAME_AMOUNT_AGAIN = timedelta(seconds=120)  # M-PESA's rule 17: same amount, same phone
 AFTER_QUERY = timedelta(seconds=120)  # from the prompt: a query's failure is weaker than a callback's
-LIMIT_SAME_AMOUNT = "17"
+# Seconds from the failure until another prompt has a chance, by Daraja's code or else by reason.
+PAUSES: dict[str, int] = {
+    "17": 120,
+    "26": 30,
+    "500.003.02": 30,
+    "500.003.03": 30,
+    Reason.BUSY: 60,  # another request is open on the phone, and lives about a minute
+    "1025": 60,
+    "9999": 60,
+    Reason.NO_RESPONSE: 5,
+}
 
 NO_MONEY_TAKEN = _("No money was taken.")
 WAIT_A_LITTLE = _("There were several requests in a short time. Wait a little, then try again.")
+TRY_AGAIN, SEND_AGAIN = _("Try again"), _("Send again")
 
 
 @dataclass(frozen=True)
 class Words:
-    """What a customer reads about a failed payment."""
+    """What a customer reads about a failed payment; `again` stands on the button for another prompt.
+
+    `suggests_other_number`: another phone may well succeed where this one did not.
+    """
 
     heading: str | Promise
     advice: str | Promise
+    again: str | Promise = TRY_AGAIN
+    suggests_other_number: bool = True
     proves_no_money: bool = True
 
 
 WORDS: dict[str, Words] = {
-    Reason.CANCELLED: Words(_("You cancelled on your phone"), _("Try again whenever you like.")),
+    Reason.CANCELLED: Words(
+        _("You cancelled on your phone"), _("Try again whenever you like."), suggests_other_number=False
+    ),
     Reason.INSUFFICIENT_FUNDS: Words(_("Not enough money in M-PESA"), _("Top up, or use Fuliza, then try again.")),
     Reason.WRONG_PIN: Words(
         _("M-PESA did not accept the PIN"),
@@ -40,21 +58,28 @@ WORDS: dict[str, Words] = {
     ),
     Reason.NO_RESPONSE: Words(
         _("Your phone did not answer"),
-        _("Check that it is on, unlocked and has signal, then try again. Old SIM? Dial *234*1*6#."),
+        _(
+            "The prompt ran out or could not reach your phone. Check that it is on, unlocked and has signal. "
+            "Still nothing? Dial *234*1*6# to update an old SIM."
+        ),
+        SEND_AGAIN,
     ),
-    Reason.PROMPT_EXPIRED: Words(_("The request ran out of time"), _("Try again and enter your PIN within a minute.")),
-    Reason.BUSY: Words(
-        _("M-PESA is busy"), _("Finish or close any M-PESA request on your phone, wait a minute, then try again.")
+    Reason.PROMPT_EXPIRED: Words(
+        _("The request ran out of time"), _("Send it again and enter your PIN within a minute."), SEND_AGAIN
     ),
+    Reason.BUSY: Words(_("M-PESA is busy"), _("It is not you. Wait a moment, then try again.")),
     Reason.LIMIT: Words(
-        _("M-PESA's limit was reached"), _("Wait two minutes and try again, or pay from another number.")
+        _("M-PESA's limit was reached"),
+        _("The amount or your day's total is beyond what M-PESA allows. Pay from another number, or ask the shop."),
     ),
     Reason.ACCOUNT: Words(
         _("This M-PESA account cannot pay now"), _("Call Safaricom on 100, or pay from another number.")
     ),
-    Reason.NOT_SENT: Words(_("We could not reach your phone"), _("Check the number and try again.")),
+    Reason.NOT_SENT: Words(_("We could not reach your phone"), _("Check the number and try again."), SEND_AGAIN),
     Reason.OUR_FAULT: Words(
-        _("The shop has a payment problem"), _("We have been told. Try again later or contact the shop.")
+        _("The shop has a payment problem"),
+        _("We have been told. Try again later or contact the shop."),
+        suggests_other_number=False,
     ),
     Reason.EXPIRED: Words(
         _("We have not heard back from M-PESA"),
@@ -67,6 +92,7 @@ WORDS: dict[str, Words] = {
             "If you got an M-PESA SMS, your money is safe and we will confirm it here. "
             "Contact the shop before you pay again."
         ),
+        suggests_other_number=False,
         proves_no_money=False,
     ),
     Reason.UNDER_REVIEW: Words(
@@ -76,11 +102,40 @@ WORDS: dict[str, Words] = {
     ),
 }
 
+_ANOTHER_OPEN = Words(
+    _("Another M-PESA request is open"), _("Finish or close it on your phone, wait a minute, then try again.")
+)
+_NOT_DELIVERED = Words(_("We could not reach your phone"), _("M-PESA could not deliver the prompt."), SEND_AGAIN)
+_NEVER_ASKED = Words(
+    _("We could not contact M-PESA"), _("Nothing was sent to your phone."), suggests_other_number=False
+)
+_CHECK_NUMBER = Words(_("Check the number"), _("Enter a Safaricom number, like 0712 345 678."))
+_BY_CODE: dict[tuple[str, str], Words] = {
+    (Reason.LIMIT, "17"): Words(
+        _("Please wait two minutes"),
+        _("M-PESA takes the same amount from the same number only every two minutes."),
+    ),
+    (Reason.BUSY, "1001"): _ANOTHER_OPEN,
+    (Reason.BUSY, "500.001.1001"): _ANOTHER_OPEN,
+    (Reason.ACCOUNT, "8006"): Words(
+        _("Your M-PESA PIN is locked"), _("Call Safaricom on 100 to unlock it, or pay from another number.")
+    ),
+    (Reason.NOT_SENT, ""): _NEVER_ASKED,
+    (Reason.NOT_SENT, "400.002.02"): _CHECK_NUMBER,
+    (Reason.NOT_SENT, "1025"): _NOT_DELIVERED,
+    (Reason.NOT_SENT, "9999"): _NOT_DELIVERED,
+}
+
 FOUND_UNPAID = Words(
     _("The shop has checked this payment"),
     _("It was not completed. You can pay again. If your money is missing, contact the shop first."),
     proves_no_money=False,
 )
+
+
+def words_for(reason: str, result_code: str = "", *, is_decided: bool = False) -> Words:
+    """Return the words for a failed payment; `is_decided`: a supervisor has found that it was not paid."""
+    return FOUND_UNPAID if is_decided else _BY_CODE.get((reason, result_code), WORDS[reason])
 
 
 def proves_no_money(reason: str, failed_by: str) -> bool:
@@ -91,10 +146,8 @@ def proves_no_money(reason: str, failed_by: str) -> bool:
 def next_prompt_at(failed: Transaction) -> datetime:
     """Return from when on the same phone may be prompted for the same order again."""
     failed_at = failed.failed_at or failed.updated_at
-    if failed.reason == Reason.BUSY:
-        return failed_at + AFTER_BUSY
-    if failed.result_code == LIMIT_SAME_AMOUNT:
-        return failed_at + SAME_AMOUNT_AGAIN
+    pause = PAUSES.get(failed.result_code) or PAUSES.get(failed.reason, 0)
+    moments = [failed_at + timedelta(seconds=pause)]
     if failed.failed_by == Source.QUERY:
-        return (failed.prompted_at or failed.created_at) + AFTER_QUERY
-    return failed_at
+        moments.append((failed.prompted_at or failed.created_at) + AFTER_QUERY)
+    return max(moments)

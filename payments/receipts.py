@@ -17,8 +17,9 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 
 from payments import mail
-from payments.documents import facts, screen
+from payments.documents import facts
 from payments.models import Transaction
+from payments.screen import screen
 
 log = structlog.get_logger(__name__)
 

@@ -19,6 +19,7 @@ urlpatterns = [
     re_path(r"^payments/c2b/(?P<segment>[^/]+)/confirmation/?$", views.c2b_confirmation, name="c2b_confirmation"),
     re_path(r"^payments/c2b/(?P<segment>[^/]+)/validation/?$", views.c2b_validation, name="c2b_validation"),
     path("payments/<uuid:transaction_id>/", views.payment, name="payment"),
+    path("payments/<uuid:transaction_id>/check/", views.check, name="payment_check"),
     path("payments/<uuid:transaction_id>/receipt/", views.receipt, name="receipt"),
     re_path(r"^api/orders/(?P<order_id>[^/]+)/?$", views.api_order, name="api_order"),
     re_path(r"^api/schema/?$", views.schema, name="schema"),

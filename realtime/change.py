@@ -11,6 +11,7 @@ from django.utils import translation
 
 from payments import documents
 from payments.models import Status
+from payments.screen import screen
 
 
 class Change:
@@ -40,4 +41,4 @@ class Change:
         return json.dumps(documents.document(self.facts))
 
     def _fragment(self) -> str:
-        return render_to_string("payments/_push.html", {"payment": documents.screen(self.facts)})
+        return render_to_string("payments/_push.html", {"payment": screen(self.facts)})

@@ -6,12 +6,30 @@ var htmx=(()=>{const e={parse(t){if(!t)return{};if(t.startsWith("{"))return JSON
 "use strict";
 const root = document.documentElement;
 root.classList.add("js");
+const refreshing = document.querySelector("meta[http-equiv=refresh]");
+refreshing?.remove();
+if (refreshing) addEventListener("load", () => stop());
 const buttonOf = (form) => [...form.elements].find(({ type }) => type === "submit") ?? form;
 document.addEventListener("submit", ({ target }) => {
 if (!target.matches("[data-once]")) return;
 buttonOf(target).disabled = true;
 buttonOf(target).setAttribute("aria-busy", "true");
 });
+for (const button of document.querySelectorAll("[data-wait]")) {
+let until = Date.now() + button.dataset.wait * 1_000;
+const timer = setInterval(() => {
+const left = Math.ceil((until - Date.now()) / 1_000);
+button.disabled = left > 0;
+button.querySelector(".clock").textContent = left > 0 ? `· ${asClock(left)}` : "";
+if (left <= 0) clearInterval(timer);
+}, 250);
+button.form.addEventListener("input", () => (until = 0));
+}
+function asClock(seconds) {
+const parts = [Math.floor(seconds / 60) % 60, seconds % 60];
+if (seconds >= 3_600) parts.unshift(Math.floor(seconds / 3_600));
+return parts.map((part, place) => (place ? String(part).padStart(2, "0") : part)).join(":");
+}
 addEventListener("pageshow", () => {
 for (const form of document.querySelectorAll("[data-once]")) {
 buttonOf(form).disabled = false; // the browser's Back brings the page as it was left
@@ -60,11 +78,11 @@ let heardAt = 0; // when the socket last said anything; 0: not since it opened
 let attemptAt = now();
 let lostAt = now();
 const isLive = () => heardAt > 0 && now() - heardAt < SILENCE;
-const ORDER = { sending: 0, waiting: 1, checking: 2 };
+const ORDER = { sending: 0, waiting: 1, checking: 2, unheard: 3 };
 function isOlder(next, shown) {
 if (next.version !== shown.version) return Number(next.version) < Number(shown.version);
 if (shown.final === "true" && next.final === "false") return true;
-return (ORDER[next.state] ?? 3) < (ORDER[shown.state] ?? 3);
+return (ORDER[next.state] ?? 4) < (ORDER[shown.state] ?? 4);
 }
 live.addEventListener("htmx:before:swap", (event) => {
 const next = event.detail.tasks.map((task) => task.fragment.querySelector("#payment")).find(Boolean);
@@ -228,21 +246,26 @@ if (words === said) return;
 said = root.dataset.says = words;
 if (["offline", "back", "lost"].includes(words)) say(live.querySelector(`[data-when=${words}]`).textContent);
 }
-let clocks = [];
-function startClocks() {
-clocks = [...payment().querySelectorAll("[data-seconds]")].map((element) => {
-const seconds = Number(element.dataset.seconds);
+const PROMPT_IS_LATE = 45; // s left of the minute that a prompt lives
+const clocksIn = (elements) =>
+[...elements].map((element) => {
+const seconds = Number(element.dataset.seconds ?? element.dataset.turns);
 return { element, until: now() + seconds * 1_000, warn: seconds > 20, over: false };
 });
+const stayingClocks = clocksIn(live.querySelectorAll(".help [data-seconds]"));
+let clocks = [];
+function startClocks() {
+clocks = [...stayingClocks, ...clocksIn(live.querySelectorAll("#payment [data-seconds], #payment[data-turns]"))];
 clocks.forEach(turn);
 }
 function turn(clock) {
 const left = Math.max(0, Math.ceil((clock.until - now()) / 1_000));
 const bar = clock.element.querySelector("progress");
-clock.element.querySelector(".clock").textContent = `${Math.floor(left / 60)}:${String(left % 60).padStart(2, "0")}`;
+if (clock.element.dataset.seconds) clock.element.querySelector(".clock").textContent = asClock(left);
 if (bar) {
 bar.value = left;
 clock.element.classList.toggle("low", left <= 20);
+live.classList.toggle("slow", left <= PROMPT_IS_LATE);
 if (clock.warn && left <= 20 && left > 0) say(document.getElementById("words").dataset.low);
 if (left <= 20) clock.warn = false;
 }

@@ -4,6 +4,11 @@
   "use strict";
   const root = document.documentElement;
   root.classList.add("js");
+  // The page refreshes itself until a script shows that it runs. Taking the element away is not enough: only stop()
+  // ends a refresh that is under way, and before `load` it would end the page's own loading as well.
+  const refreshing = document.querySelector("meta[http-equiv=refresh]");
+  refreshing?.remove();
+  if (refreshing) addEventListener("load", () => stop());
 
   // Every page: one submit a form, copy, print ------------------------------------------------------------------
 
@@ -14,6 +19,24 @@
     buttonOf(target).disabled = true;
     buttonOf(target).setAttribute("aria-busy", "true");
   });
+
+  // A button that the server would refuse for some seconds more; another number may be tried at once.
+  for (const button of document.querySelectorAll("[data-wait]")) {
+    let until = Date.now() + button.dataset.wait * 1_000;
+    const timer = setInterval(() => {
+      const left = Math.ceil((until - Date.now()) / 1_000);
+      button.disabled = left > 0;
+      button.querySelector(".clock").textContent = left > 0 ? `· ${asClock(left)}` : "";
+      if (left <= 0) clearInterval(timer);
+    }, 250);
+    button.form.addEventListener("input", () => (until = 0));
+  }
+
+  function asClock(seconds) {
+    const parts = [Math.floor(seconds / 60) % 60, seconds % 60];
+    if (seconds >= 3_600) parts.unshift(Math.floor(seconds / 3_600));
+    return parts.map((part, place) => (place ? String(part).padStart(2, "0") : part)).join(":");
+  }
 
   addEventListener("pageshow", () => {
     for (const form of document.querySelectorAll("[data-once]")) {
@@ -79,12 +102,12 @@
 
   // Nothing goes backwards: one guard, in the same breath as the swap, for socket and fetch alike ---------------
 
-  const ORDER = { sending: 0, waiting: 1, checking: 2 };
+  const ORDER = { sending: 0, waiting: 1, checking: 2, unheard: 3 };
 
   function isOlder(next, shown) {
     if (next.version !== shown.version) return Number(next.version) < Number(shown.version);
     if (shown.final === "true" && next.final === "false") return true;
-    return (ORDER[next.state] ?? 3) < (ORDER[shown.state] ?? 3);
+    return (ORDER[next.state] ?? 4) < (ORDER[shown.state] ?? 4);
   }
 
   live.addEventListener("htmx:before:swap", (event) => {
@@ -283,23 +306,28 @@
     if (["offline", "back", "lost"].includes(words)) say(live.querySelector(`[data-when=${words}]`).textContent);
   }
 
+  const PROMPT_IS_LATE = 45; // s left of the minute that a prompt lives
+  const clocksIn = (elements) =>
+    [...elements].map((element) => {
+      const seconds = Number(element.dataset.seconds ?? element.dataset.turns);
+      return { element, until: now() + seconds * 1_000, warn: seconds > 20, over: false };
+    });
+  const stayingClocks = clocksIn(live.querySelectorAll(".help [data-seconds]"));
   let clocks = [];
 
   function startClocks() {
-    clocks = [...payment().querySelectorAll("[data-seconds]")].map((element) => {
-      const seconds = Number(element.dataset.seconds);
-      return { element, until: now() + seconds * 1_000, warn: seconds > 20, over: false };
-    });
+    clocks = [...stayingClocks, ...clocksIn(live.querySelectorAll("#payment [data-seconds], #payment[data-turns]"))];
     clocks.forEach(turn);
   }
 
   function turn(clock) {
     const left = Math.max(0, Math.ceil((clock.until - now()) / 1_000));
     const bar = clock.element.querySelector("progress");
-    clock.element.querySelector(".clock").textContent = `${Math.floor(left / 60)}:${String(left % 60).padStart(2, "0")}`;
+    if (clock.element.dataset.seconds) clock.element.querySelector(".clock").textContent = asClock(left);
     if (bar) {
       bar.value = left;
       clock.element.classList.toggle("low", left <= 20);
+      live.classList.toggle("slow", left <= PROMPT_IS_LATE);
       if (clock.warn && left <= 20 && left > 0) say(document.getElementById("words").dataset.low);
       if (left <= 20) clock.warn = false;
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from payments.views.c2b import c2b_confirmation, c2b_validation
 from payments.views.callbacks import callback, mpesa_stk_push_callback
-from payments.views.page import payment, receipt
+from payments.views.page import check, payment, receipt
 from payments.views.push import STKPushView
 from payments.views.results import conversation_result
 from payments.views.service import healthz, metrics, readyz, schema
@@ -16,6 +16,7 @@ __all__ = [
     "c2b_confirmation",
     "c2b_validation",
     "callback",
+    "check",
     "conversation_result",
     "healthz",
     "metrics",

@@ -6,16 +6,22 @@ import uuid
 from typing import Any
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
+from django.urls import reverse
+from django.utils.translation import gettext as _
 from django.views.decorators.gzip import gzip_page
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_GET, require_POST
 
 from pages import capability
 from payments import deliveries
-from payments.documents import Facts, facts, screen
+from payments.asking import ask_for_customer
+from payments.documents import Facts, facts
 from payments.models import Status, Transaction
 from payments.receipts import qr_code, receipt_url
+from payments.remembered import typed_number
+from payments.screen import screen, stopped
 from shop.limits import unknown_page
 
 
@@ -24,9 +30,12 @@ def is_htmx(request: HttpRequest) -> bool:
 
 
 def screen_for(request: HttpRequest, about: Facts) -> dict[str, Any]:
+    """Return the screen for this browser: with the number as it typed it, and as it chose to wait or not."""
     shown = screen(about)
-    typed = request.session.get("typed_numbers", {}).get(about["transaction_id"])
-    return {**shown, "phone_shown": typed or shown["phone_shown"], "phone_typed": typed or ""}
+    if "stopped" in request.GET:
+        shown = stopped(shown)
+    typed = typed_number(request.session, about["transaction_id"])
+    return {**shown, "phone_shown": typed or shown["phone_shown"], "phone_typed": typed}
 
 
 # Compressed though it is secret: it repeats nothing of a request whose sender does not know its address already.
@@ -42,6 +51,16 @@ def payment(request: HttpRequest, transaction_id: uuid.UUID) -> HttpResponse:
     template = "payments/_status.html" if is_htmx(request) else "payments/payment.html"
     context = {"payment": screen_for(request, facts(found)), "order": found.order}
     return capability(render(request, template, context))
+
+
+@require_POST
+def check(request: HttpRequest, transaction_id: uuid.UUID) -> HttpResponse:
+    """Have M-PESA asked about a payment at the customer's wish, and lead back to its page, which hears the answer."""
+    if _known(transaction_id) is None:
+        return unknown_page(request)
+    ask_for_customer(transaction_id)
+    messages.info(request, _("We have asked M-PESA. The answer appears here."))
+    return capability(HttpResponseRedirect(reverse("payment", args=[transaction_id]), status=303))
 
 
 @gzip_page

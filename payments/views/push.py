@@ -19,12 +19,13 @@ from payments.checkout import CheckoutRefused, start_checkout
 from payments.documents import Facts, document, facts
 from payments.models import Transaction
 from payments.phone_numbers import InvalidPhoneNumber, normalise_phone_number
+from payments.remembered import remember_payment, remember_typed
 from payments.views.naming import order_named
 from payments.views.page import is_htmx, screen_for
 from shop import idempotency
 from shop.models import Order
 
-TYPED_NUMBERS_KEPT = 20  # a session
+CLOSED = {"order_paid", "order_cancelled", "under_review"}
 FORM_TYPES = {"application/x-www-form-urlencoded", "multipart/form-data"}
 
 
@@ -112,16 +113,15 @@ def _push_from_form(request: HttpRequest) -> HttpResponse:
         caller = {"address": client_address(request), "session_key": _session_key(request)}
         payment = start_checkout(order.pk, phone_number, **caller).payment
     except Problem as refusal:
-        return _form_again(request, order, typed, refusal.detail, refusal.status)
+        return _form_again(request, order, typed, refusal.status, error=refusal.detail)
     except CheckoutRefused as refusal:
         if refusal.payment is None or refusal.code == "payment_open":
-            response = _form_again(request, order, typed, refusal.detail, refusal.status)
-            if refusal.retry_after:
-                response.headers["Retry-After"] = str(refusal.retry_after)
-            return response
+            return _refused_form(request, order, typed, refusal)
         payment = refusal.payment
-    _remember_typed(request, payment, typed)
-    return _to_payment(request, payment)
+    remember_typed(request.session, payment.pk, typed)
+    response = _to_payment(request, payment)
+    remember_payment(request, response, payment.pk)
+    return response
 
 
 def _refusal_page(request: HttpRequest, refusal: Problem) -> HttpResponse:
@@ -138,9 +138,18 @@ def _session_key(request: HttpRequest) -> str | None:
     return request.session.session_key
 
 
-def _form_again(request: HttpRequest, order: Order, typed: str, error: str, status: int) -> HttpResponse:
+def _refused_form(request: HttpRequest, order: Order, typed: str, refusal: CheckoutRefused) -> HttpResponse:
+    """Show the form with what it was refused for and how long that lasts, or no form where nothing is to be paid."""
+    about = {"error": refusal.detail, "retry_after": refusal.retry_after, "closed": refusal.code in CLOSED}
+    response = _form_again(request, order, typed, refusal.status, open_payment=refusal.payment, **about)
+    if refusal.retry_after:
+        response.headers["Retry-After"] = str(refusal.retry_after)
+    return response
+
+
+def _form_again(request: HttpRequest, order: Order, typed: str, status: int, **about: Any) -> HttpResponse:
     template = "payments/_pay_form.html" if is_htmx(request) else "payments/pay.html"
-    context = {"order": order, "phone_number": typed, "error": error}
+    context = {"order": order, "phone_number": typed, **about}
     return capability(render(request, template, context, status=status))
 
 
@@ -152,10 +161,3 @@ def _to_payment(request: HttpRequest, payment: Transaction) -> HttpResponse:
     response = render(request, "payments/_status.html", {"payment": screen_for(request, facts(payment))}, status=201)
     response.headers["HX-Push-Url"] = url
     return capability(response)
-
-
-def _remember_typed(request: HttpRequest, payment: Transaction, typed: str) -> None:
-    """Let the session that typed the number see it as typed; nobody else does."""
-    numbers = dict(request.session.get("typed_numbers", {}))
-    numbers[str(payment.pk)] = typed.strip()
-    request.session["typed_numbers"] = dict(list(numbers.items())[-TYPED_NUMBERS_KEPT:])

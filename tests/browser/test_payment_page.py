@@ -217,7 +217,7 @@ async def test_without_javascript_the_page_refreshes_itself_and_ends_on_a_stable
     await expect(page.get_by_role("link", name="Check status")).to_be_visible()
     await pay(payment)
     await says(page, "Payment received", within=8_000)
-    await expect(page.locator("noscript")).to_have_count(0)
+    await expect(page.locator("meta[http-equiv=refresh]")).to_have_count(0)
     await expect(page.get_by_role("button", name="Copy")).to_be_hidden()
 
 
