@@ -50,6 +50,7 @@ def write_letter(payment: Transaction) -> None:
     try:
         # A savepoint: a query that fails in here must not take the payment with it on PostgreSQL.
         with atomic(), translation.override(order.language):
+            order.refresh_from_db()  # it was read before its money was counted
             subject, body = _letter(payment)
             mail.enqueue(key=letter_key(payment), to=order.customer_email, subject=subject, body=body)
     except Exception:

@@ -30,14 +30,7 @@ from payments.wording import (
 REFRESH, REFRESH_LATE = 5, 60  # seconds between two looks of a browser that runs no script of ours
 NO_PROMPT_YET = 15  # seconds after which a prompt that is not there yet is late
 
-_TONES = {
-    "paid": "ok",
-    "not_paid": "stop",
-    "review": "info",
-    "checking": "info",
-    "earlier_paid": "info",
-    "found": "info",
-}
+_INFORMED = {"checking", "earlier_paid", "found", "review"}
 _CHIPS = {
     "sending": gettext_lazy("Sending"),
     "waiting": gettext_lazy("Waiting for your PIN"),
@@ -102,11 +95,9 @@ def stopped(shown: dict[str, Any]) -> dict[str, Any]:
 
 
 def _tone(facts: Facts, state: str) -> str:
-    if facts["refunded_amount"]:
+    if facts["refunded_amount"] or state in _INFORMED:
         return "info"
-    if state == "unheard":
-        return "calm"
-    return _TONES.get(state, "wait")
+    return {"paid": "ok", "not_paid": "stop", "unheard": "calm"}.get(state, "wait")
 
 
 def _turns_in(facts: Facts, state: str) -> int | None:

@@ -106,8 +106,7 @@ def _while_open(facts: Facts, state: str) -> list[str]:
 def _when_paid(facts: Facts) -> list[str]:
     money = {"amount": f"KES {facts['amount']:,}", "refunded": f"KES {facts['refunded_amount']:,}"}
     if facts["refunded_amount"]:
-        back = _("%(refunded)s was sent back to %(phone)s.") % {**money, "phone": facts["phone_local"]}
-        return [_("Money sent back"), back]
+        return [_("Money sent back"), _("%(refunded)s was sent back to you.") % money]
     if facts["surplus"]:
         number = {"reference": facts["mpesa_receipt_number"] or facts["order_number"]}
         twice = _("You paid twice. The shop has been told and will send back %(amount)s; reference %(reference)s.")

@@ -244,14 +244,15 @@ def test_a_payment_under_review_is_not_completed_by_a_confirmation() -> None:
 
 
 def test_the_page_of_a_failed_prompt_says_found_and_then_paid() -> None:
-    from payments.documents import facts, screen
+    from payments.documents import facts
+    from payments.screen import screen
 
     order = make_order()
     failed = make_transaction(order=order, status=Status.FAILED, failed_at=timezone.now(), reason=Reason.NO_RESPONSE)
     announce(order.account_number, 1500, receipt="UKP0000008")
     failed.refresh_from_db()
     shown = screen(facts(failed))
-    assert (failed.version, shown["heading"], shown["state"]) == (2, "Payment found", "checking")
+    assert (failed.version, shown["heading"], shown["state"]) == (2, "Payment found", "found")
 
     hear("UKP0000008", 1500)
     failed = Transaction.objects.select_related("order").get(pk=failed.pk)
@@ -262,7 +263,8 @@ def test_the_page_of_a_failed_prompt_says_found_and_then_paid() -> None:
 
 
 def test_the_page_of_an_open_prompt_turns_to_paid_and_says_what_to_do_with_the_prompt() -> None:
-    from payments.documents import facts, screen
+    from payments.documents import facts
+    from payments.screen import screen
 
     order = make_order()
     waiting = make_transaction(order=order)
@@ -273,7 +275,8 @@ def test_the_page_of_an_open_prompt_turns_to_paid_and_says_what_to_do_with_the_p
 
 
 def test_the_page_of_a_failed_prompt_asks_for_what_is_still_due() -> None:
-    from payments.documents import facts, screen
+    from payments.documents import facts
+    from payments.screen import screen
 
     order = make_order()
     failed = make_transaction(order=order, status=Status.FAILED, failed_at=timezone.now(), reason=Reason.CANCELLED)
