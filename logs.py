@@ -67,6 +67,8 @@ def configure(*, json: bool) -> None:
                 "daphne": {"level": "WARNING"},
                 "urllib3": {"level": "ERROR"},
                 "axes": {"level": "WARNING"},
+                # Twice a second while the database is away; whoever needs it says so once.
+                "psycopg.pool": {"level": "ERROR"},
                 # A traceback a second while Redis is away; realtime/layer.py says it once.
                 "channels_redis": {"level": "CRITICAL"},
                 "asyncio": {"level": "WARNING"},

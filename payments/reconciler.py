@@ -20,6 +20,7 @@ from django.db.models import Case, Exists, F, OuterRef, QuerySet, Value, When
 from django.db.transaction import atomic
 from django.utils import timezone
 
+from jsonhttp import DATABASE_AWAY
 from payments import budget, deliveries, inbox, mail, spool
 from payments.beside import run_beside
 from payments.c2b import asking
@@ -44,6 +45,7 @@ ASKERS = 8  # questions at once: Daraja's answer takes a second or so
 BATCH = 200  # payments a pass
 
 _last_pass: float | None = None
+_is_database_away = False
 
 
 def reconcile_one(payment: Transaction) -> bool:
@@ -114,14 +116,30 @@ def run_forever(stop: threading.Event) -> None:
     with ThreadPoolExecutor(max_workers=ASKERS, thread_name_prefix="reconciler") as askers:
         asked: list[Future[bool]] = []
         while not stop.is_set():
-            try:
-                asked = [question for question in asked if not question.done()]
-                asked += _pass(askers, room=ASKERS * 2 - len(asked))[1]
-            except Exception:
-                log.exception("reconciler.pass_failed")
-            finally:
-                connection.close()
+            asked = [question for question in asked if not question.done()]
+            asked += _attempt_pass(askers, room=ASKERS * 2 - len(asked))
             stop.wait(PASS_EVERY)
+
+
+def _attempt_pass(askers: ThreadPoolExecutor, *, room: int) -> list[Future[bool]]:
+    """Return the questions of one pass, none when it failed; a database that is away is logged once, not each time."""
+    global _is_database_away
+    try:
+        questions = _pass(askers, room)[1]
+    except DATABASE_AWAY as error:
+        if not _is_database_away:
+            log.warning("reconciler.database_away", error=type(error).__name__)
+        _is_database_away = True
+    except Exception:
+        log.exception("reconciler.pass_failed")
+    else:
+        if _is_database_away:
+            log.info("reconciler.recovered")
+        _is_database_away = False
+        return questions
+    finally:
+        connection.close()
+    return []
 
 
 def last_pass_age() -> float | None:

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any, cast
 
 import pytest
-from django.db import OperationalError, connection
+from django.db import InternalError, OperationalError, connection
 from django.db.transaction import atomic
 from django.utils import timezone
 
@@ -273,3 +274,20 @@ def test_a_callback_that_cannot_be_settled_is_driven_again_ever_more_rarely_and_
     reconciler.run_pass()
     payment.refresh_from_db()
     assert (payment.status, payment.late) == ("COMPLETED", True)
+
+
+def test_a_database_that_is_away_fails_a_pass_quietly_and_is_told_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    passes: list[Exception | None] = [OperationalError(), InternalError(), None, None]
+
+    def one_pass(*args: Any) -> tuple[int, list[Any]]:
+        if error := passes.pop(0):
+            raise error
+        return 0, []
+
+    monkeypatch.setattr(reconciler, "_pass", one_pass)
+    with ThreadPoolExecutor() as askers:
+        assert [reconciler._attempt_pass(askers, room=1) for _pass in range(4)] == [[], [], [], []]
+    told = [record.msg["event"] for record in caplog.records if isinstance(record.msg, dict)]
+    assert told == ["reconciler.database_away", "reconciler.recovered"]
