@@ -16,7 +16,7 @@ function follow(part) {
       look(part);
     }, REST);
   };
-  setInterval(() => document.hidden || soon(), ROUND);
+  setInterval(() => document.hidden || soon(), Number(part.dataset.every) || ROUND);
   document.addEventListener("visibilitychange", () => document.hidden || soon());
   if (part.dataset.socket) listen(part.dataset.socket, soon);
 }

@@ -7,6 +7,7 @@ from payments.models.control import DarajaToken, PromptGate, QueryBudget, Unwant
 from payments.models.conversation import Conversation, ConversationResult
 from payments.models.delivery import Delivery
 from payments.models.evidence import Callback, Discrepancy
+from payments.models.export import Export
 from payments.models.mail import Mail
 from payments.models.payment import Action, Channel, Reason, Source, Status, Transaction, TransactionEvent
 from payments.models.refund import Refund
@@ -21,6 +22,7 @@ __all__ = [
     "DarajaToken",
     "Delivery",
     "Discrepancy",
+    "Export",
     "Mail",
     "PromptGate",
     "QueryBudget",
