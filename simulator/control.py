@@ -12,6 +12,8 @@
 | `POST api/default/` | `outcome`, `delivery`, `push`, `query` of every phone that has none of its own |
 | `GET api/scenarios/` | the table of numbers and every value that the fields above take |
 | `GET api/reversals/?original_receipt=` | what really went back: `{"reversals", "count", "amount"}` |
+| `GET api/statement/?start=&end=&drift=&seed=` | the organisation statement (CSV) of the ledger; `drift`: a share of planted errors |
+| `GET api/statement/planted/?…` | what those errors are: `{"planted": [{"kind", "receipt"}]}` |
 | `POST api/operator/<kind>/` | `answer`, `delivery`, `result` of the operator's next `reversal` or `transaction_status` requests |
 | `POST api/reset/` | forgets phones, prompts and payments |
 

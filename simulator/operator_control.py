@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
 
-from simulator import conversations
+from simulator import conversations, statement
 from simulator.control import BadRequest, json_body, route
 from simulator.conversations import Answer, Kind, Plan, ResultDelivery
 
 LONGEST_CODE = 40  # characters
+LATEST = 4_000_000_000  # Unix seconds
 
 
 def _reversals(request: HttpRequest) -> HttpResponse:
@@ -55,5 +57,36 @@ def _shown(plan: Plan) -> HttpResponse:
     return JsonResponse({"answer": plan.answer.value, "delivery": plan.delivery.value, "result": plan.result})
 
 
+def _statement(request: HttpRequest) -> HttpResponse:
+    """Export the statement of a time (Unix seconds; all of it unless given), with a share of errors on request."""
+    start, end, share, seed = _wanted(request)
+    found = statement.plant(statement.lines(start, end), share, seed)
+    file = StreamingHttpResponse(statement.csv_text(found, start, end), content_type="text/csv; charset=utf-8")
+    file.headers["Content-Disposition"] = 'attachment; filename="statement.csv"'
+    return file  # type: ignore[return-value]
+
+
+def _planted(request: HttpRequest) -> HttpResponse:
+    start, end, share, seed = _wanted(request)
+    planted: list[statement.Planted] = []
+    for _line in statement.plant(statement.lines(start, end), share, seed, planted):
+        pass
+    return JsonResponse({"planted": [{"kind": kind.value, "receipt": receipt} for kind, receipt in planted]})
+
+
+def _wanted(request: HttpRequest) -> tuple[float, float, float, int]:
+    given = request.GET
+    try:
+        start, end = float(given.get("start", 0)), float(given.get("end", time.time()))
+        share, seed = float(given.get("drift", 0)), int(given.get("seed", 1))
+    except ValueError:
+        raise BadRequest("start, end and drift must be numbers, seed a whole one.") from None
+    if not (0 <= start <= end < LATEST and 0 <= share <= 1):
+        raise BadRequest("start must come before end, and drift be a share from 0 to 1.")
+    return start, end, share, seed
+
+
 reversals = route(GET=_reversals)
 operator = route(GET=_plan, POST=_change_plan)
+statement_file = route(GET=_statement)
+planted = route(GET=_planted)

@@ -29,6 +29,8 @@ urlpatterns: list[URLPattern] = [
     path("api/", control.totals),
     path("api/ledger/", control.ledger),
     path("api/reversals/", operator_control.reversals),
+    path("api/statement/", operator_control.statement_file),
+    path("api/statement/planted/", operator_control.planted),
     path("api/operator/<str:kind>/", operator_control.operator),
     path("api/scenarios/", control.scenarios),
     path("api/default/", control.default),

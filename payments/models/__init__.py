@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from payments.models.books import Finding, Movement, Reading
 from payments.models.by_hand import Confirmation, ReceiptClaim
 from payments.models.control import DarajaToken, PromptGate, QueryBudget, UnwantedPhone
 from payments.models.conversation import Conversation, ConversationResult
@@ -23,9 +24,12 @@ __all__ = [
     "Delivery",
     "Discrepancy",
     "Export",
+    "Finding",
     "Mail",
+    "Movement",
     "PromptGate",
     "QueryBudget",
+    "Reading",
     "Reason",
     "ReceiptClaim",
     "Refund",

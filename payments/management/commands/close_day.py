@@ -1,0 +1,34 @@
+"""Close a day, for cron shortly after midnight: read M-PESA's list, compare, and write the letter about it."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from datetime import date, timedelta
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
+
+from payments.books.day import close_day
+from payments.daraja.client import DarajaError
+
+
+class Command(BaseCommand):
+    help = "Compare a day with M-PESA's record and mail the summary to BOOKS_EMAIL; yesterday unless --day is given."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--day", type=date.fromisoformat, help="the day in Nairobi, such as 2026-11-25")
+        parser.add_argument("--pull", action="store_true", help="read M-PESA's list of the last 48 hours first")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        day = options["day"] or timezone.localdate() - timedelta(days=1)
+        try:
+            summary = close_day(day, pulls=options["pull"])
+        except DarajaError as error:
+            raise CommandError(f"M-PESA gave no list ({error.outcome}): {error}.") from None
+        state = "match" if summary.balances else "do not match yet"
+        self.stdout.write(
+            f"{day}: ours {summary.ours.payments} payments, KES {summary.ours.amount:,.2f}; "
+            f"M-PESA's {summary.theirs.payments}, KES {summary.theirs.amount:,.2f}; "
+            f"{summary.still_open} findings open. The books {state}."
+        )
