@@ -14,12 +14,14 @@ django_application = get_asgi_application()
 from channels.routing import ProtocolTypeRouter
 
 from middleware import TrustedProxies
+from payments.callback_route import CallbackRoute
 from payments.checks import refuse_wrong_settings
 from realtime import background
 from realtime.routing import websocket_application
 
 refuse_wrong_settings()
-router = TrustedProxies(ProtocolTypeRouter({"http": django_application, "websocket": websocket_application}))
+http_application = CallbackRoute(django_application)
+router = TrustedProxies(ProtocolTypeRouter({"http": http_application, "websocket": websocket_application}))
 
 
 async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:

@@ -25,8 +25,8 @@ def redact(text: str) -> str:
     return _PHONE_NUMBER.sub("254•••••", text)
 
 
-def _redact_values(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
-    return {key: redact(value) if isinstance(value, str) else value for key, value in event.items()}
+def _redact_line(_logger: Any, _method: str, line: str) -> str:
+    return redact(line)
 
 
 _SHARED_PROCESSORS: list[Any] = [
@@ -35,7 +35,6 @@ _SHARED_PROCESSORS: list[Any] = [
     structlog.stdlib.PositionalArgumentsFormatter(),
     structlog.processors.TimeStamper(fmt="iso", utc=True),
     structlog.processors.format_exc_info,
-    _redact_values,
 ]
 
 
@@ -51,7 +50,7 @@ def configure(*, json: bool) -> None:
     formatter = {
         "()": structlog.stdlib.ProcessorFormatter,
         "foreign_pre_chain": _SHARED_PROCESSORS,
-        "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, _redact_values, renderer],
+        "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer, _redact_line],
     }
     logging.config.dictConfig(
         {

@@ -1,11 +1,57 @@
-"""The thread's database connection, given back while something slow is waited for."""
+"""Database connections of threads: given back while something slow is waited for, or kept from call to call."""
 
 from __future__ import annotations
 
-from django.db import connection
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import ParamSpec, TypeVar
+
+from django.db import InterfaceError, OperationalError, connection
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 def release_connection() -> None:
     """Give the connection back: a request that waits for Daraja or for news must not keep one from the others."""
     if not connection.in_atomic_block:
         connection.close()
+
+
+def with_living_connection(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call `function`, and once more when its connection turns out dead: a restarted database leaves such behind.
+
+    `function` must not mind being called twice. What fails on a connection that is well is raised at once.
+    """
+    try:
+        return function(*args, **kwargs)
+    except (OperationalError, InterfaceError):
+        if connection.connection is None or connection.is_usable():
+            raise
+        connection.close()
+        return function(*args, **kwargs)
+
+
+class DatabaseThreads:
+    """A few threads that keep their connections: under ASGI every request has a new thread, which has to connect.
+
+    Opening SQLite's file costs more than a callback's statements, and a connection from PostgreSQL's pool is asked
+    whether it lives before each use.
+    """
+
+    def __init__(self, count: int, *, name: str) -> None:
+        self._threads = ThreadPoolExecutor(max_workers=count, thread_name_prefix=name)
+
+    async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run `function` in one of the threads, off the loop; raises what it raises."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, lambda: _keeping_connection(function, *args, **kwargs))
+
+
+def _keeping_connection(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    try:
+        return with_living_connection(function, *args, **kwargs)
+    finally:
+        if connection.errors_occurred:
+            connection.close()

@@ -19,6 +19,7 @@ from payments.moments import read, seconds_until, utc
 from payments.phone_numbers import mask, mask_local
 from payments.reasons import next_prompt_at
 from payments.wording import STK_PROMPT_LIFETIME, seconds_since_prompt_reach, words_of
+from prepared import Select, given
 from shop.models import Order
 
 LATE_MONEY = timedelta(minutes=15)  # a FAILED younger than this may well still become COMPLETED
@@ -30,13 +31,17 @@ Facts = dict[str, Any]
 
 def load_facts(transaction_id: UUID) -> Facts | None:
     """Return the facts of a payment of this environment, or None."""
-    payment = (
-        Transaction.objects.select_related("order")
-        .filter(pk=transaction_id, environment=settings.MPESA_ENVIRONMENT)
-        .order_by()
-        .first()
-    )
+    payment = _payment_with_order.first(id=transaction_id, environment=settings.MPESA_ENVIRONMENT)
     return facts(payment) if payment else None
+
+
+_payment_with_order = Select(
+    lambda: (
+        Transaction.objects.select_related("order")
+        .filter(pk=given(Transaction, "id"), environment=given(Transaction, "environment"))
+        .order_by()
+    )
+)
 
 
 def facts(payment: Transaction) -> Facts:

@@ -23,10 +23,11 @@ from jsonhttp import DATABASE_AWAY
 from payments import spool
 from payments.conversations import hearing
 from payments.daraja.results import NotACallback, StkCallback, parse_callback
-from payments.db import release_connection
+from payments.db import release_connection, with_living_connection
 from payments.models import Callback, Status, Transaction
 from payments.settlement import ask_now, settle_callback
 from payments.spool import Arrived
+from prepared import Update, given, insert
 
 log = structlog.get_logger(__name__)
 
@@ -49,7 +50,7 @@ def receive(transaction_id: UUID, body: bytes, remote_address: str | None) -> bo
     a database the body goes to the spool; raises `spool.SpoolFull` or OSError when that cannot take it either.
     """
     try:
-        return _take(Arrived(transaction_id, body, remote_address, timezone.now()))
+        return with_living_connection(_take, Arrived(transaction_id, body, remote_address, timezone.now()))
     except DATABASE_AWAY:
         release_connection()
         spool.append(transaction_id, body, remote_address)
@@ -90,24 +91,23 @@ def _store(
     digest = hashlib.sha256(arrived.body).hexdigest()
     scope = f"{settings.MPESA_ENVIRONMENT}|{arrived.transaction_id}|{trusted}|{digest}"
     key = hashlib.sha256(scope.encode()).hexdigest()
-    try:
-        with atomic():
-            return Callback.objects.create(
-                dedup_key=key,
-                environment=settings.MPESA_ENVIRONMENT,
-                transaction_id=arrived.transaction_id,
-                trusted=trusted,
-                body=arrived.body,
-                digest=digest,
-                checkout_request_id=checkout_request_id,
-                remote_address=arrived.remote_address,
-                state=state,
-                outcome=outcome[:250],
-                received_at=arrived.received_at,
-            )
-    except IntegrityError:
-        Callback.objects.filter(dedup_key=key).update(copies=F("copies") + 1)
-        return Callback.objects.get(dedup_key=key)
+    callback = Callback(
+        dedup_key=key,
+        environment=settings.MPESA_ENVIRONMENT,
+        transaction_id=arrived.transaction_id,
+        trusted=trusted,
+        body=arrived.body,
+        digest=digest,
+        checkout_request_id=checkout_request_id,
+        remote_address=arrived.remote_address,
+        state=state,
+        outcome=outcome[:250],
+        received_at=arrived.received_at,
+    )
+    if insert(callback, unless_there=True):
+        return callback
+    Callback.objects.filter(dedup_key=key).update(copies=F("copies") + 1)
+    return Callback.objects.get(dedup_key=key)
 
 
 def process(callback: Callback, told: StkCallback | None = None) -> bool:
@@ -117,18 +117,34 @@ def process(callback: Callback, told: StkCallback | None = None) -> bool:
         return False
     for _attempt in range(2):
         try:
-            outcome = settle_callback(transaction_id, told or parse_callback(bytes(callback.body)), callback=callback)
+            outcome = _settle(transaction_id, told or parse_callback(bytes(callback.body)), callback)
         except IntegrityError:
             continue  # another payment took the same id or receipt meanwhile: read again, it is a discrepancy now
         except Exception:
             log.exception("callback.failed", transaction_id=str(transaction_id))
             break
-        done = {"state": Callback.State.PROCESSED, "outcome": outcome[:250], "processed_at": timezone.now()}
-        Callback.objects.filter(pk=callback.pk).update(**done)
         log.info("callback.processed", transaction_id=str(transaction_id), outcome=outcome, copies=callback.copies)
         return True
     Callback.objects.filter(pk=callback.pk).update(attempts=F("attempts") + 1)
     return False
+
+
+def _settle(transaction_id: UUID, told: StkCallback, callback: Callback) -> str:
+    """Settle a callback and mark it processed in one commit: neither is ever there without the other."""
+    with atomic():
+        outcome = settle_callback(transaction_id, told, callback=callback)
+        _mark_processed.run(id=callback.pk, outcome=outcome[:250], processed_at=timezone.now())
+    return outcome
+
+
+_mark_processed = Update(
+    lambda: Callback.objects.filter(pk=given(Callback, "id")),
+    lambda: {
+        "state": Callback.State.PROCESSED,
+        "outcome": given(Callback, "outcome"),
+        "processed_at": given(Callback, "processed_at"),
+    },
+)
 
 
 def redrive() -> int:

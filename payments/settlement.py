@@ -13,8 +13,8 @@ from django.utils import timezone
 from payments.daraja.client import QueryAnswer
 from payments.daraja.results import StkCallback, reason_for
 from payments.models import Callback, Discrepancy, Reason, Source, Status, Transaction
-from payments.transitions import amend, open_discrepancy, put_under_review, record, transition
-from shop.models import Order
+from payments.transitions import amend, lock, open_discrepancy, put_under_review, record, transition
+from prepared import Select, given
 
 Kind = Discrepancy.Kind
 SAME_ANSWER_AFTER = timedelta(seconds=10)  # a query fails a payment only with the same code twice, this far apart
@@ -27,7 +27,7 @@ def settle_callback(transaction_id: UUID, told: StkCallback, *, callback: Callba
     COMPLETED needs matching ids, the exact amount in KES and a receipt that no other payment holds. What does not
     match opens a discrepancy and blocks the payment: it is never dropped and never believed.
     """
-    with atomic():
+    with atomic(savepoint=False):
         payment = _lock(transaction_id)
         if payment is None:
             return "no such payment in this environment"
@@ -41,10 +41,8 @@ def settle_callback(transaction_id: UUID, told: StkCallback, *, callback: Callba
 
 
 def _lock(transaction_id: UUID) -> Transaction | None:
-    """Lock the order, then the payment: the one order of locks, so that two attempts cannot wait for each other."""
-    Order.objects.select_for_update(of=("self",)).filter(transactions=transaction_id).values("pk").first()
-    payments = Transaction.objects.select_for_update(of=("self",))
-    return payments.filter(pk=transaction_id, environment=settings.MPESA_ENVIRONMENT).first()
+    payment = lock(transaction_id)
+    return payment if payment and payment.environment == settings.MPESA_ENVIRONMENT else None
 
 
 def _conflicting_ids(payment: Transaction, told: StkCallback) -> dict[str, Any]:
@@ -86,7 +84,7 @@ def _settle_success(payment: Transaction, told: StkCallback, callback: Callback)
         "result_desc": told.result_desc,
         "mpesa_receipt_number": receipt,
     }
-    if transition(payment.pk, Status.COMPLETED, source=Source.CALLBACK, callback=callback, **result):
+    if transition(payment.pk, Status.COMPLETED, source=Source.CALLBACK, callback=callback, locked=payment, **result):
         return "completed"
     return _blocked_success(payment, Source.CALLBACK, told.result_code, callback, mpesa_receipt_number=receipt)
 
@@ -102,8 +100,21 @@ def _blocked_success(
 
 
 def _receipt_is_used(payment: Transaction, receipt: str) -> bool:
-    same = Transaction.objects.filter(environment=payment.environment, mpesa_receipt_number=receipt)
-    return same.exclude(pk=payment.pk).exists()
+    here = {"environment": payment.environment, "mpesa_receipt_number": receipt}
+    return _same_receipt.row(id=payment.pk, **here) is not None
+
+
+_same_receipt = Select(
+    lambda: (
+        Transaction.objects.filter(
+            environment=given(Transaction, "environment"),
+            mpesa_receipt_number=given(Transaction, "mpesa_receipt_number"),
+        )
+        .exclude(pk=given(Transaction, "id"))
+        .order_by()
+        .values_list("pk")
+    )
+)
 
 
 def _repeat_success(payment: Transaction, receipt: str | None, callback: Callback) -> str:
@@ -133,7 +144,7 @@ def _settle_failure(payment: Transaction, told: StkCallback, callback: Callback)
         return _unlisted(payment, Source.CALLBACK, told.result_code, told.result_desc, callback)
     result: dict[str, Any] = {"result_code": told.result_code, "result_desc": told.result_desc}
     if not payment.under_review and transition(
-        payment.pk, Status.FAILED, source=Source.CALLBACK, reason=reason, callback=callback, **result
+        payment.pk, Status.FAILED, source=Source.CALLBACK, reason=reason, callback=callback, locked=payment, **result
     ):
         return f"failed: {reason}"
     _note(payment, Source.CALLBACK, f"Failure again: {reason}", told.result_code, callback)
@@ -166,13 +177,13 @@ def settle_query(transaction_id: UUID, answer: QueryAnswer) -> str:
     A success completes (it brings no receipt: a later callback fills that in). A failure must be said twice, ten
     seconds apart, for queries have been seen to call paid payments failed. Anything else waits.
     """
-    with atomic():
+    with atomic(savepoint=False):
         payment = _lock(transaction_id)
         if payment is None or payment.status == Status.COMPLETED:
             return _query_after_success(payment, answer)
         if answer.outcome == "success":
             result: dict[str, Any] = {"result_code": answer.result_code, "result_desc": answer.result_desc}
-            if transition(payment.pk, Status.COMPLETED, source=Source.QUERY, **result):
+            if transition(payment.pk, Status.COMPLETED, source=Source.QUERY, locked=payment, **result):
                 return "completed"
             return _blocked_success(payment, Source.QUERY, answer.result_code)
         if answer.outcome == "failure" and answer.reason:
@@ -199,7 +210,7 @@ def _failure_told(payment: Transaction, answer: QueryAnswer, reason: Reason) -> 
     if now - first_told < SAME_ANSWER_AFTER:
         return "named again too soon"
     result: dict[str, Any] = {"result_code": answer.result_code, "result_desc": answer.result_desc}
-    transition(payment.pk, Status.FAILED, source=Source.QUERY, reason=reason, **result)
+    transition(payment.pk, Status.FAILED, source=Source.QUERY, reason=reason, locked=payment, **result)
     return f"failed: {reason}"
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -34,6 +35,7 @@ from payments.models import (
     TransactionEvent,
 )
 from payments.signals import transaction_changed
+from prepared import Select, Update, given, insert
 from shop.models import Order
 from shop.orders import PaidOutcome, mark_paid
 
@@ -68,25 +70,29 @@ def transition(
     note: str = "",
     callback: Callback | None = None,
     by: AbstractBaseUser | None = None,
+    locked: Transaction | None = None,
     **fields: Any,
 ) -> bool:
     """Change the status of a payment if the table allows it from where it is now; return whether it did.
 
     1. One guarded UPDATE with version + 1; a payment under review is completed by staff alone.
-    2. The event row; for a success also the order and its receipt by e-mail, in the same database transaction.
+    2. For a success the order and its receipt by e-mail, and the event row, in the same database transaction.
     3. After commit, `transaction_changed`.
+
+    `locked`: the payment, where the caller has locked its order and it in this database transaction.
     """
-    with atomic():
+    with atomic(savepoint=False):
         if new_status == Status.COMPLETED:
-            _lock_order(transaction_id)
+            locked = locked or lock(transaction_id)
         if not _write_status(transaction_id, new_status, source, reason, fields):
             return False
-        payment = Transaction.objects.select_related("order").get(pk=transaction_id)
+        outcome = _settle_order(locked) if locked and new_status == Status.COMPLETED else None
+        payment = _read(transaction_id)
         old = Status.FAILED if payment.late else Status.PENDING
         action = Action.DECIDED if by else ""
         record(payment, source=source, old_status=old, note=note, callback=callback, by=by, action=action)
-        if new_status == Status.COMPLETED:
-            _settle_order(payment)
+        if outcome:
+            _keep_what_does_not_fit(payment, outcome)
             receipts.write_letter(payment)
         _announce(payment)
     _log_change(payment, source)
@@ -113,32 +119,57 @@ def begin(payment: Transaction) -> None:
     _announce(payment)
 
 
-def _lock_order(transaction_id: UUID) -> None:
-    Order.objects.select_for_update(of=("self",)).filter(transactions=transaction_id).values("pk").first()
+def lock(transaction_id: UUID) -> Transaction | None:
+    """Lock the order, then the payment: the one order of locks, so that two attempts cannot wait for each other."""
+    _lock_order.row(id=transaction_id)
+    return _lock_payment.first(id=transaction_id)
+
+
+_lock_order = Select(
+    lambda: (
+        Order.objects.select_for_update(of=("self",))
+        .filter(transactions=given(Transaction, "id"))
+        .order_by()
+        .values_list("pk")
+    )
+)
+_lock_payment = Select(
+    lambda: Transaction.objects.select_for_update(of=("self",)).filter(pk=given(Transaction, "id")).order_by()
+)
+_with_order = Select(lambda: Transaction.objects.select_related("order").filter(pk=given(Transaction, "id")).order_by())
 
 
 def _write_status(
     transaction_id: UUID, new_status: Status, source: Source, reason: Reason | None, fields: dict[str, Any]
 ) -> bool:
-    guard = Q(pk=transaction_id, status__in=REACHED_FROM[new_status])
     now = timezone.now()
-    changes: dict[str, Any] = {
-        "status": new_status,
-        "reason": reason or "",
-        "settled_by": source,
-        "version": F("version") + 1,
-        **fields,
-    }
+    values: dict[str, Any] = {"id": transaction_id, "reason": reason or "", "settled_by": source, **fields}
+    values["updated_at"] = now
+    if new_status == Status.FAILED:
+        values.setdefault("check_after", check_after_failure(reason, now))
+    names = frozenset(values) - {"id"}
+    return bool(_change_of_status(new_status, source == Source.STAFF, names).run(**values))
+
+
+@lru_cache
+def _change_of_status(new_status: Status, by_staff: bool, names: frozenset[str]) -> Update[Transaction]:
+    """Return the guarded UPDATE; `names`: the fields whose values are given."""
+    guard = Q(status__in=REACHED_FROM[new_status])
+    changes: dict[str, Any] = {"status": new_status, "version": F("version") + 1}
     if new_status == Status.COMPLETED:
-        if source != Source.STAFF:
+        if not by_staff:
             # The reason stays when a supervisor has decided that it is not paid: only another decision changes that.
             guard &= Q(under_review=False) & ~Q(reason=Reason.UNDER_REVIEW)
         was_failed = Case(When(status=Status.FAILED, then=Value(True)), default=Value(False))
-        changes |= {"late": was_failed, "completed_at": now, "check_after": None, "under_review": False}
+        changes |= {"late": was_failed, "completed_at": _now(), "check_after": None, "under_review": False}
     else:
-        changes |= {"failed_at": now, "failed_by": source}
-        changes.setdefault("check_after", check_after_failure(reason, now))
-    return bool(Transaction.objects.filter(guard).update(updated_at=now, **changes))
+        changes["failed_at"] = _now()
+    changes |= {name: given(Transaction, name) for name in names}
+    return Update(lambda: Transaction.objects.filter(guard, pk=given(Transaction, "id")), lambda: changes)
+
+
+def _now() -> Any:
+    return given(Transaction, "updated_at")
 
 
 def check_after_failure(reason: Reason | None, now: datetime) -> datetime | None:
@@ -148,12 +179,24 @@ def check_after_failure(reason: Reason | None, now: datetime) -> datetime | None
     return None
 
 
-def _settle_order(payment: Transaction) -> None:
-    """Mark the order paid, once; money that fits nowhere is kept as a discrepancy, never dropped."""
+def _read(transaction_id: UUID) -> Transaction:
+    payment = _with_order.first(id=transaction_id)
+    if payment is None:
+        raise Transaction.DoesNotExist
+    return payment
+
+
+def _settle_order(payment: Transaction) -> PaidOutcome:
+    """Mark the order paid, once; the payment that finds it paid already is the one that is too much."""
     outcome = mark_paid(payment.order_id, payment.amount)
     if outcome == PaidOutcome.SURPLUS:
         Transaction.objects.filter(pk=payment.pk).update(surplus=True)
-        payment.surplus = True
+    return outcome
+
+
+def _keep_what_does_not_fit(payment: Transaction, outcome: PaidOutcome) -> None:
+    """Open a discrepancy for money that fits nowhere: it is never dropped."""
+    if outcome == PaidOutcome.SURPLUS:
         open_discrepancy(payment, Discrepancy.Kind.SURPLUS, amount=payment.amount)
     elif outcome == PaidOutcome.AFTER_CANCEL:
         open_discrepancy(payment, Discrepancy.Kind.PAID_AFTER_CANCEL, amount=payment.amount)
@@ -175,6 +218,8 @@ def _note_excess(payment: Transaction) -> None:
 
 def _tell_other_payments(paid: Transaction) -> None:
     """Let the pages of the order's other payments, open prompts and failed ones too, say what has arrived."""
+    if _another_payment.row(order=paid.order_id, id=paid.pk) is None:
+        return  # as nearly always
     others = Transaction.objects.filter(order=paid.order_id, environment=paid.environment).exclude(pk=paid.pk)
     source, how = Source.CALLBACK, "by another attempt"
     if paid.channel == Channel.C2B:
@@ -183,6 +228,16 @@ def _tell_other_payments(paid: Transaction) -> None:
     for other_id, status in list(others.values_list("pk", "status")):
         if status != Status.PENDING or not amend(other_id, source=source, note=note, earlier_paid=True):
             amend(other_id, source=source, note=note)
+
+
+_another_payment = Select(
+    lambda: (
+        Transaction.objects.filter(order=given(Transaction, "order"))
+        .exclude(pk=given(Transaction, "id"))
+        .order_by()
+        .values_list("pk")[:1]
+    )
+)
 
 
 def announce_found_by_hand(order_id: UUID, *, found: bool, note: str) -> None:
@@ -199,7 +254,7 @@ def _forget_found(payment_id: UUID, note: str) -> None:
     with atomic():
         mine = Transaction.objects.filter(pk=payment_id, found_by_hand=True)
         if mine.update(found_by_hand=False, version=F("version") + 1, updated_at=timezone.now()):
-            payment = Transaction.objects.get(pk=payment_id)
+            payment = _read(payment_id)
             record(payment, source=Source.C2B, note=note)
             _announce(payment)
 
@@ -214,12 +269,12 @@ def amend(
     guard = Q(pk=transaction_id)
     for name in fields.keys() & AMENDED_IN.keys():
         guard &= Q(status__in=AMENDED_IN[name]) & (Q(**{f"{name}__isnull": True}) | Q(**{name: _UNSAID[name]}))
-    with atomic():
+    with atomic(savepoint=False):
         changed = Transaction.objects.filter(guard).update(
             version=F("version") + 1, updated_at=timezone.now(), **fields
         )
         if changed:
-            payment = Transaction.objects.get(pk=transaction_id)
+            payment = _read(transaction_id)
             record(payment, source=source, note=note, callback=callback)
             _announce(payment)
     return bool(changed)
@@ -254,7 +309,7 @@ def end_review(transaction_id: UUID, *, note: str, by: AbstractBaseUser | None =
     with atomic():
         changed = reviewed.update(under_review=False, version=F("version") + 1, updated_at=timezone.now())
         if changed:
-            payment = Transaction.objects.get(pk=transaction_id)
+            payment = _read(transaction_id)
             record(payment, source=Source.STAFF, note=note, by=by, action=Action.DECIDED)
             _announce(payment)
     return bool(changed)
@@ -284,7 +339,7 @@ def record(
 
     `by` and `action`: who of the staff did what, where a person was the cause.
     """
-    TransactionEvent.objects.create(
+    line = TransactionEvent(
         transaction=payment,
         version=payment.version,
         old_status=old_status or payment.status,
@@ -297,6 +352,7 @@ def record(
         by_id=by.pk if by else None,
         action=action,
     )
+    insert(line)
 
 
 def open_discrepancy(payment: Transaction, kind: Discrepancy.Kind, **evidence: Any) -> bool:
@@ -319,6 +375,6 @@ def _announce(payment: Transaction) -> None:
 
     def send() -> None:
         # send_robust: a listener that fails must never hurt a payment that is already committed.
-        transaction_changed.send_robust(Transaction, transaction_id=transaction_id, version=version)
+        transaction_changed.send_robust(Transaction, transaction_id=transaction_id, version=version, payment=payment)
 
     on_commit(send)

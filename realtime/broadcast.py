@@ -16,7 +16,8 @@ from asgiref.sync import async_to_sync
 from channels.layers import get_channel_layer
 
 from payments import waiting
-from payments.documents import load_facts
+from payments.documents import facts, load_facts
+from payments.models import Transaction
 from realtime import layer
 
 log = structlog.get_logger(__name__)
@@ -33,23 +34,23 @@ def bind_server_loop(loop: asyncio.AbstractEventLoop | None) -> None:
     _server_loop = loop
 
 
-def announce(*, transaction_id: UUID, version: int, **kwargs: Any) -> None:
+def announce(*, transaction_id: UUID, version: int, payment: Transaction | None = None, **kwargs: Any) -> None:
     """Tell held polls and open pages that a payment has a new version; the receiver of `transaction_changed`."""
     waiting.wake(transaction_id, version)
     try:
-        _announce(transaction_id)
+        _announce(transaction_id, payment)
     except Exception as error:  # the payment is committed, and the tailer brings the page what was lost here
         log.warning("announce.failed", transaction_id=str(transaction_id), error=type(error).__name__)
 
 
-def _announce(transaction_id: UUID) -> None:
+def _announce(transaction_id: UUID, payment: Transaction | None) -> None:
     loop = _living_loop()
     if loop is None and layer.is_in_memory():
         return  # a command: there is nobody in this process, and the servers' tailers will see the row
-    facts = load_facts(transaction_id)
-    if facts is None:
+    known = facts(payment) if payment else load_facts(transaction_id)
+    if known is None:
         return
-    message = {"type": "payment.changed", "version": facts["version"], "facts": facts}
+    message = {"type": "payment.changed", "version": known["version"], "facts": known}
     if loop is None:
         async_to_sync(_send)(transaction_id, message)
     else:

@@ -20,13 +20,14 @@ import structlog
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import connection
-from django.db.models import Case, F, QuerySet, Value, When
+from django.db.models import Case, F, Q, QuerySet, Value, When
 from django.db.transaction import TransactionManagementError, atomic
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import get_language, ngettext
 from django.utils.translation import gettext as _
 
+from prepared import Select, Update, given
 from shop.models import CURRENCY, LARGEST_AMOUNT, LARGEST_QUANTITY, MOST_LINES, CounterSale, Order, OrderLine, Product
 
 log = structlog.get_logger(__name__)
@@ -165,17 +166,27 @@ def mark_paid(order_id: UUID, amount: int) -> PaidOutcome:
     """
     if not connection.in_atomic_block:
         raise TransactionManagementError("mark_paid belongs into the transaction that records the payment.")
-    arrived = F("amount_paid") + amount
-    enough = When(status=Order.Status.OPEN, amount__lte=arrived, then=Value(Order.Status.PAID))
-    now_paid = When(status=Order.Status.OPEN, amount__lte=arrived, then=Value(timezone.now()))
-    Order.objects.filter(pk=order_id).update(
-        amount_paid=arrived,
-        status=Case(enough, default=F("status")),
-        paid_at=Case(now_paid, default=F("paid_at")),
-    )
-    outcome = _outcome(Order.objects.get(pk=order_id), amount)
+    _add_money.run(id=order_id, amount=amount, paid_at=timezone.now())
+    order = _order.first(id=order_id)
+    if order is None:
+        raise Order.DoesNotExist
+    outcome = _outcome(order, amount)
     log.info("order.money_arrived", order_id=str(order_id), amount=amount, outcome=str(outcome))
     return outcome
+
+
+def _changes_by_money() -> dict[str, Any]:
+    arrived = F("amount_paid") + given(Order, "amount")
+    is_enough = Q(status=Order.Status.OPEN, amount__lte=arrived)
+    return {
+        "amount_paid": arrived,
+        "status": Case(When(is_enough, then=Value(Order.Status.PAID)), default=F("status")),
+        "paid_at": Case(When(is_enough, then=given(Order, "paid_at")), default=F("paid_at")),
+    }
+
+
+_add_money = Update(lambda: Order.objects.filter(pk=given(Order, "id")), _changes_by_money)
+_order = Select(lambda: Order.objects.filter(pk=given(Order, "id")).order_by())
 
 
 def _outcome(order: Order, amount: int) -> PaidOutcome:

@@ -105,11 +105,11 @@ def test_the_race_finds_the_violations_when_the_guard_and_the_locks_are_removed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(transitions, "_write_status", _naive_write_status)
-    monkeypatch.setattr(transitions, "_lock_order", lambda transaction_id: None)
-    monkeypatch.setattr(settlement, "_lock", lambda transaction_id: Transaction.objects.get(pk=transaction_id))
+    for module in (transitions, settlement):
+        monkeypatch.setattr(module, "lock", lambda transaction_id: Transaction.objects.get(pk=transaction_id))
     monkeypatch.setattr(transitions, "mark_paid", atomic(mark_paid))
     for module in (transitions, settlement):
-        monkeypatch.setattr(module, "atomic", nullcontext)
+        monkeypatch.setattr(module, "atomic", lambda **_options: nullcontext())
     found = _race(12)
     assert found.get("not true: completed exactly once")
     assert found.get("not true: order was paid once")

@@ -28,12 +28,13 @@ def callback(request: HttpRequest, token: str) -> HttpResponse:
     transaction_id = read_callback_token(token)
     if transaction_id is None:
         return problem(404, "not_found", _("There is nothing here."))
-    return _receive(transaction_id, bounded_body(request), request)
+    return receive(transaction_id, bounded_body(request), client_address(request) or None)
 
 
-def _receive(transaction_id: uuid.UUID, body: bytes, request: HttpRequest) -> HttpResponse:
+def receive(transaction_id: uuid.UUID, body: bytes, remote_address: str | None) -> HttpResponse:
+    """Take a body that came with the payment's token, on whichever route, and return the answer to it."""
     try:
-        is_callback = inbox.receive(transaction_id, body, client_address(request) or None)
+        is_callback = inbox.receive(transaction_id, body, remote_address)
     except (spool.SpoolFull, OSError):
         log.exception("callback.lost", transaction_id=str(transaction_id))
         return problem(503, "not_stored", _("The callback could not be stored."), headers={"Retry-After": "5"})
@@ -50,7 +51,7 @@ def mpesa_stk_push_callback(request: HttpRequest, token: str = "") -> HttpRespon
     body = bounded_body(request)
     transaction_id = read_callback_token(token)
     if transaction_id is not None:
-        return _receive(transaction_id, body, request)
+        return receive(transaction_id, body, client_address(request) or None)
     try:
         inbox.receive_hint(body, client_address(request) or None)
     except DatabaseError:

@@ -64,7 +64,7 @@ def _hear_again(payment: Transaction, body: bytes) -> None:
 # A callback is taken --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("when", "function"), [("before", "inbox._store"), ("after", "inbox.Callback.objects.create")])
+@pytest.mark.parametrize(("when", "function"), [("before", "inbox._store"), ("before", "inbox.insert")])
 def test_a_callback_that_was_not_stored_is_found_by_asking(
     crash: Crash, daraja: FakeDaraja, when: str, function: str
 ) -> None:

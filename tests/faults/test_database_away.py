@@ -12,7 +12,7 @@ import pytest
 from django.db import OperationalError, connection
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from payments import reconciler, spool
+from payments import inbox, reconciler, spool
 from payments.callback_token import make_callback_token
 from payments.models import Transaction
 from payments.tests.conftest import FakeDaraja, callback_body
@@ -91,29 +91,26 @@ def test_a_database_that_leaves_at_any_statement_loses_nothing(daraja: FakeDaraj
     _check(payments, daraja)
 
 
-@contextmanager
-def answer_to_commit_is_lost(nth: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
-    """Let the database commit and the process not hear of it, at its nth commit; yields the commits so far."""
-    true, commits = BaseDatabaseWrapper._commit, [0]
+def _told_to_nobody(true: Callable[..., Any]) -> Callable[..., Any]:
+    """Let the database commit and the process not hear of it, the first time."""
+    calls = itertools.count(1)
 
-    def commit(self: Any) -> None:
-        true(self)
-        commits[0] += 1
-        if commits[0] == nth:
-            raise OperationalError("the answer to COMMIT was lost")
+    def committing(*args: Any, **kwargs: Any) -> Any:
+        answer = true(*args, **kwargs)
+        if next(calls) == 1:
+            raise OperationalError("the answer was lost")
+        return answer
 
-    with monkeypatch.context() as patch:
-        patch.setattr(BaseDatabaseWrapper, "_commit", commit)
-        yield commits
+    return committing
 
 
-@pytest.mark.parametrize("nth", [1, 2])
+@pytest.mark.parametrize(("owner", "name"), [(inbox, "insert"), (BaseDatabaseWrapper, "_commit")])
 def test_a_commit_whose_answer_is_lost_is_not_taken_twice(
-    daraja: FakeDaraja, client: Any, monkeypatch: pytest.MonkeyPatch, nth: int
+    daraja: FakeDaraja, client: Any, monkeypatch: pytest.MonkeyPatch, owner: Any, name: str
 ) -> None:
     payment = make_transaction()
-    with answer_to_commit_is_lost(nth, monkeypatch) as commits:
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, _told_to_nobody(getattr(owner, name)))
         assert _post(client, payment) == 200
-    assert commits[0] >= nth
     _come_back()
     _check([payment], daraja)
