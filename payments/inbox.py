@@ -164,7 +164,7 @@ def is_due() -> Q:
 
 
 # Who takes what waited on disk; other inboxes put themselves in here.
-takers: dict[str, Callable[[Arrived], object]] = {"callback": _take}
+takers: dict[str, Callable[[Arrived], object]] = {"callback": lambda arrived: _take(arrived)}
 
 
 def replay_spool() -> int:
