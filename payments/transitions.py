@@ -146,6 +146,7 @@ def _write_status(
     values: dict[str, Any] = {"id": transaction_id, "reason": reason or "", "settled_by": source, **fields}
     values["updated_at"] = now
     if new_status == Status.FAILED:
+        values["failed_by"] = source
         values.setdefault("check_after", check_after_failure(reason, now))
     names = frozenset(values) - {"id"}
     return bool(_change_of_status(new_status, source == Source.STAFF, names).run(**values))

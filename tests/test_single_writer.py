@@ -43,11 +43,25 @@ def sources() -> list[str]:
 
 def writes(tree: ast.AST) -> Iterator[tuple[int, str]]:
     """Yield line and text of everything that may write a status."""
+    prepares = any(_imports_prepared_updates(node) for node in ast.walk(tree))
     for node in ast.walk(tree):
-        if _is_assigned(node) or (isinstance(node, ast.Call) and _writes_status(node)):
+        if (
+            (prepares and _puts_status_into_a_dict(node))
+            or _is_assigned(node)
+            or (isinstance(node, ast.Call) and _writes_status(node))
+        ):
             yield node.lineno, ast.unparse(node)
         elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and _unpacks_into_a_write(node):
             yield from ((part.lineno, ast.unparse(part)) for part in ast.walk(node) if _puts_status_into_a_dict(part))
+
+
+def _imports_prepared_updates(node: ast.AST) -> bool:
+    """What prepared.Update writes is worded in a dictionary somewhere near it."""
+    if isinstance(node, ast.Import):
+        return any(name.name == "prepared" for name in node.names)
+    return (
+        isinstance(node, ast.ImportFrom) and node.module == "prepared" and any(n.name == "Update" for n in node.names)
+    )
 
 
 def _is_assigned(node: ast.AST) -> bool:
@@ -123,6 +137,8 @@ def test_a_door_writes_only_its_own_status(door: str, other: str) -> None:
         "order.status = 'PAID'",
         "order.status: str = 'PAID'",
         "order.status += 'x'",
+        "from prepared import Update\nUpdate(orders, lambda: {'status': 'PAID'})",
+        "import prepared\nprepared.Update(orders, lambda: {'status': 'PAID'})",
         "del order.status",
         "a, order.status = 1, 2",
         "for order.status in statuses: pass",

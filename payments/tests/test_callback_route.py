@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
 from asgiref.testing import ApplicationCommunicator
 from django.test import AsyncClient
 
@@ -13,7 +14,6 @@ from payments.callback_route import CallbackRoute
 from payments.callback_token import make_callback_token
 from payments.models import Callback, Transaction
 from payments.tests.conftest import callback_body
-from realtime.database import read
 from tests.factories import make_transaction
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -40,7 +40,7 @@ async def _post(path: str, *body: bytes, method: str = "POST", headers: Headers 
 
 @pytest.fixture
 async def payment() -> Transaction:
-    return await read(make_transaction)
+    return await sync_to_async(make_transaction)()
 
 
 def _path(payment: Transaction, before: str = "/payments/callback/", after: str = "/") -> str:
