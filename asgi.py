@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+from functools import partial
 from typing import Any
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "settings")
@@ -13,18 +15,30 @@ django_application = get_asgi_application()
 
 from channels.routing import ProtocolTypeRouter
 
-from middleware import TrustedProxies
+from middleware import BoundedBodies, TrustedProxies
 from payments.callback_route import CallbackRoute
 from payments.checks import refuse_wrong_settings
-from realtime import background
+from realtime import background, life
 from realtime.routing import websocket_application
 
 refuse_wrong_settings()
-http_application = CallbackRoute(django_application)
+http_application = CallbackRoute(BoundedBodies(django_application))
 router = TrustedProxies(ProtocolTypeRouter({"http": http_application, "websocket": websocket_application}))
 
 
 async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
-    """Serve one connection; the first one starts what runs beside the requests, for Daphne has no lifespan."""
+    """Serve one connection; the first one starts what runs beside the requests, where a server has no lifespan."""
     background.start()
-    await router(scope, receive, send)
+    if scope["type"] == "lifespan":
+        await _live(receive, send)
+    else:
+        await router(scope, receive, partial(life.closing, send))
+
+
+async def _live(receive: Any, send: Any) -> None:
+    """Answer a server that says when it begins and ends; by then its requests have ended too."""
+    while (await receive())["type"] != "lifespan.shutdown":
+        await send({"type": "lifespan.startup.complete"})
+    await life.drain()
+    await asyncio.to_thread(background.stop)
+    await send({"type": "lifespan.shutdown.complete"})

@@ -13,6 +13,7 @@ from django.utils.decorators import sync_and_async_middleware
 from whitenoise.middleware import WhiteNoiseMiddleware
 
 from environment import is_listed
+from jsonhttp import problem
 
 Scope = dict[str, Any]
 Application = Callable[[Scope, Any, Any], Awaitable[None]]
@@ -47,6 +48,59 @@ class TrustedProxies:
         secure = headers.get(b"x-forwarded-proto", "").strip().lower() == "https"
         schemes = {"http": ("http", "https"), "websocket": ("ws", "wss")}[scope["type"]]
         return {**scope, "client": (peer, port), "scheme": schemes[secure]}
+
+
+LARGEST_BODY = 1024 * 1024  # bytes; the views allow less
+
+
+class BoundedBodies:
+    """Refuse a body beyond LARGEST_BODY before Django writes all of it to the disk, whatever server brings it."""
+
+    def __init__(self, application: Application) -> None:
+        self.application = application
+
+    async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
+        received = 0
+        has_begun = False
+
+        async def bounded() -> Any:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > LARGEST_BODY:
+                raise _BodyTooLarge
+            return message
+
+        async def noted(message: Scope) -> None:
+            nonlocal has_begun
+            has_begun = True
+            await send(message)
+
+        try:
+            if _declared_length(scope) > LARGEST_BODY:
+                raise _BodyTooLarge
+            await self.application(scope, bounded, noted)
+        except _BodyTooLarge:
+            if not has_begun:
+                await _refuse_body(send)
+
+
+class _BodyTooLarge(Exception):
+    """More than LARGEST_BODY is on its way: nothing of it is kept."""
+
+
+def _declared_length(scope: Scope) -> int:
+    texts = [value for name, value in scope["headers"] if name == b"content-length"]
+    return max((int(text) for text in texts if text.isdigit() and len(text) < 20), default=0)
+
+
+async def _refuse_body(send: Any) -> None:
+    answer = problem(413, "too_large", "The body is too large.")
+    headers = [(name.lower().encode(), value.encode()) for name, value in answer.items()]
+    # The rest of the body would be read as the next request.
+    headers += [(b"connection", b"close"), (b"content-length", b"%d" % len(answer.content))]
+    await send({"type": "http.response.start", "status": 413, "headers": headers})
+    await send({"type": "http.response.body", "body": answer.content})
 
 
 def _is_address(text: str) -> bool:

@@ -22,16 +22,17 @@ from django.utils.translation import get_language_from_request
 import strict_json
 from payments import deliveries
 from payments.documents import load_facts
+from realtime import life
 from realtime.audience import audience
 from realtime.change import Change
 from realtime.database import read
+from realtime.life import COME_BACK
 from realtime.listener import listener
 from shop.limits import TooOften, count_unknown_id_from
 
 log = structlog.get_logger(__name__)
 
 # Close codes: 44xx means do not come back, anything else come back. Daphne sends only 1000 and 3000–4999.
-COME_BACK = 4000
 BAD_MESSAGE = 4400
 NOT_ALLOWED = 4403
 UNKNOWN_PAYMENT = 4404
@@ -65,12 +66,14 @@ class LiveSocket(AsyncWebsocketConsumer):
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         self.scope, self.base_send = scope, send
+        life.sockets.add(self)
         try:
             while True:
                 await self.dispatch(await receive())
         except StopConsumer:
             pass
         finally:
+            life.sockets.discard(self)
             self.leave()
 
     async def dispatch(self, message: dict[str, Any]) -> None:

@@ -39,7 +39,7 @@ async def websocket_application(scope: dict[str, Any], receive: Any, send: Any) 
 def comes_from_a_foreign_page(scope: dict[str, Any]) -> bool:
     """Return whether a browser says that another site's page opened this; no Origin at all is no browser."""
     origins = _origins(scope)
-    port = (scope.get("server") or (None, settings.PORT))[1]
+    port = (scope.get("server") or (None, None))[1] or settings.PORT  # a unix socket has none
     return len(origins) > 1 or any(not is_own_origin(origin, port=port) for origin in origins)
 
 

@@ -11,16 +11,14 @@ from typing import Any
 
 from daphne.endpoints import build_endpoint_description_strings
 from daphne.http_protocol import HTTPFactory, WebRequest
-from django.conf import settings
 from twisted.internet.defer import Deferred
 
 from jsonhttp import problem
-from payments import waiting
+from middleware import LARGEST_BODY
+from realtime import life
 
-LARGEST_BODY = 1024 * 1024  # bytes; the views allow less
 LARGEST_SOCKET_MESSAGE = 4096  # bytes; pages send {"seen": 3}
 REQUEST_TIMEOUT = 60  # seconds, more than twice the longest held poll
-GRACE = 4  # seconds to finish when the server stops, beyond what Daraja may take
 
 
 class BoundedRequest(WebRequest):
@@ -102,14 +100,14 @@ class Server(daphne_server.Server):
         """Accept nobody new, let sockets and held polls go, and wait for running requests: one may be at Daraja."""
         for port in self.ports:
             port.stopListening()
+        await life.drain()
         sockets, requests = self._running()
         for task in sockets:
             task.cancel()
-        waiting.release()
         if requests:
-            await asyncio.wait(requests, timeout=settings.DARAJA_TIMEOUT_SECONDS + GRACE)
+            await asyncio.wait(requests, timeout=life.longest_request())
         if sockets:
-            await asyncio.wait(sockets, timeout=GRACE)
+            await asyncio.wait(sockets, timeout=life.GRACE_SECONDS)
         self.left_behind = any(self._running())
 
     def _running(self) -> tuple[set[asyncio.Future[Any]], set[asyncio.Future[Any]]]:

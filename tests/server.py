@@ -24,9 +24,10 @@ READY_WITHIN = 60  # seconds; the first start of a checkout compresses all stati
 
 
 class RunningServer:
-    """One Papo; its settings are those given, and the defaults. `log` holds what it printed."""
+    """One Papo; its settings are those given, and the defaults. `command`: "serve", or "worker" as in production."""
 
-    def __init__(self, directory: Path, **settings: str) -> None:
+    def __init__(self, directory: Path, *, command: str = "serve", **settings: str) -> None:
+        self.command = command
         self.port = int(settings.get("PORT") or free_port())
         self.base_url = f"http://127.0.0.1:{self.port}"
         self.log = directory / "serve.log"
@@ -41,11 +42,17 @@ class RunningServer:
         }
         self.process: subprocess.Popen[bytes] | None = None
 
+    def prepare(self) -> None:
+        """Do what a deployment does once before its workers start."""
+        subprocess.run([sys.executable, "manage.py", "prepare"], cwd=REPOSITORY, env=self._environment(), check=True)
+
+    def _environment(self) -> dict[str, str]:
+        return {**os.environ, **self.settings, "PYTHONUNBUFFERED": "1"}
+
     def start(self, *, wait: bool = True) -> RunningServer:
         with open(self.log, "ab") as log:
-            command = [sys.executable, "manage.py", "serve"]
-            environment = {**os.environ, **self.settings, "PYTHONUNBUFFERED": "1"}
-            self.process = subprocess.Popen(command, cwd=REPOSITORY, env=environment, stdout=log, stderr=log)
+            command = [sys.executable, "manage.py", self.command]
+            self.process = subprocess.Popen(command, cwd=REPOSITORY, env=self._environment(), stdout=log, stderr=log)
         if wait:
             self.wait_until_ready()
         return self
@@ -95,7 +102,7 @@ class RunningServer:
 @contextmanager
 def running_server(directory: Path, **settings: str) -> Iterator[RunningServer]:
     """Yield a server that is ready, on the PostgreSQL and Redis of the run when there are any."""
-    with _own_database() as urls:
+    with own_database() as urls:
         server = RunningServer(directory, **{**urls, **settings})
         try:
             yield server.start()
@@ -104,7 +111,7 @@ def running_server(directory: Path, **settings: str) -> Iterator[RunningServer]:
 
 
 @contextmanager
-def _own_database() -> Iterator[dict[str, str]]:
+def own_database() -> Iterator[dict[str, str]]:
     """Yield a new PostgreSQL database when tests/services.py runs one; without it a server makes its own SQLite."""
     if not os.environ.get("PAPO_TEST_SERVICES"):
         yield {}

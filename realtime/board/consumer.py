@@ -15,8 +15,9 @@ from realtime.audience import SOCKETS_PER_PROCESS, audience
 from realtime.board import painter, rights
 from realtime.board.look import Look
 from realtime.board.room import room
-from realtime.consumers import COME_BACK, NOT_ALLOWED, TOO_MANY_SOCKETS, LiveSocket, asks_for_json, reader_language
+from realtime.consumers import NOT_ALLOWED, TOO_MANY_SOCKETS, LiveSocket, asks_for_json, reader_language
 from realtime.database import read, read_aside
+from realtime.life import COME_BACK
 
 log = structlog.get_logger(__name__)
 

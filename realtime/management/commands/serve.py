@@ -41,7 +41,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         signal.signal(signal.SIGTERM, _stop_quietly)
         try:
-            self._prepare()
+            prepare()
             problem = self._serve()
         except ImproperlyConfigured as wrong:
             problem = str(wrong)
@@ -51,16 +51,6 @@ class Command(BaseCommand):
             sys.exit(0)
         if problem:
             sys.exit(problem)  # to stderr, with exit status 1
-
-    def _prepare(self) -> None:
-        refuse_wrong_settings()
-        with _one_starter_at_a_time(), _alone_in_postgresql():
-            call_command("migrate", interactive=False, verbosity=0)
-            if settings.SIMULATOR:
-                demo.seed_catalogue()
-                demo.seed_staff()
-            _collect_static()
-        connections.close_all()
 
     def _serve(self) -> str:
         """Serve until a signal; return why it could not, or nothing."""
@@ -77,6 +67,18 @@ class Command(BaseCommand):
             background.stop()
             os._exit(0)  # threads that still wait for the loop that has ended would never end themselves
         return server.problem
+
+
+def prepare() -> None:
+    """Bring database and static files to where this release needs them; servers that start at once take turns."""
+    refuse_wrong_settings()
+    with _one_starter_at_a_time(), _alone_in_postgresql():
+        call_command("migrate", interactive=False, verbosity=0)
+        if settings.SIMULATOR:
+            demo.seed_catalogue()
+            demo.seed_staff()
+        _collect_static()
+    connections.close_all()
 
 
 def _stop_quietly(signal_number: int, frame: Any) -> None:

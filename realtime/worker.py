@@ -1,0 +1,64 @@
+"""uvicorn, as a production worker runs it: bounded, quiet, and gentle at its end."""
+
+from __future__ import annotations
+
+import gc
+import signal
+import socket
+import sys
+from typing import Any
+
+import uvicorn
+from django.conf import settings
+
+from realtime import life
+
+LARGEST_SOCKET_MESSAGE = 4096  # bytes; pages send {"seen": 3}
+KEEP_ALIVE_SECONDS = 75  # longer than a proxy keeps an idle connection, so that it is never the one surprised
+
+
+class Worker(uvicorn.Server):
+    """One production process; `notice`: seconds between the red `/readyz` and the end of taking work."""
+
+    notice = 1.0
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await life.drain(notice=self.notice)
+        await super().shutdown(sockets)
+
+
+def configured(application: Any, *, host: str, port: int) -> uvicorn.Config:
+    """Return how a worker serves `application`."""
+    return uvicorn.Config(
+        application,
+        host=host.strip("[]"),
+        port=port,
+        loop="uvloop",
+        http="httptools",
+        ws="websockets-sansio",
+        ws_max_size=LARGEST_SOCKET_MESSAGE,
+        ws_max_queue=4,
+        ws_per_message_deflate=False,  # doubles a socket's memory for messages of a kilobyte
+        ws_ping_interval=None,  # the page's own heartbeat tells more, and sooner
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=life.longest_request(),
+        lifespan="on",
+        proxy_headers=False,  # TRUSTED_PROXIES decides, in middleware.py
+        server_header=False,
+        access_log=False,  # paths carry the secret tokens of callbacks
+        log_config=None,
+    )
+
+
+def serve(application: Any) -> None:
+    """Serve until SIGTERM or Ctrl-C."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _end_well)  # uvicorn takes them over, and hands them back when it has ended
+    gc.collect()
+    gc.freeze()  # what is loaded now stays: no need to walk it again while customers wait
+    gc.set_threshold(100_000, 50, 1000)  # a pause with thousands of sockets open is a late push
+    Worker(configured(application, host=settings.HOST, port=settings.PORT)).run()
+
+
+def _end_well(number: int, frame: Any) -> None:
+    sys.exit(0)
