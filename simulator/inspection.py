@@ -90,13 +90,7 @@ def prompt_document(prompt: Prompt) -> dict[str, Any]:
         "queries": prompt.queries,
         "called_back_at": min((row["sent_at"] for row in callbacks if row["sent_at"]), default=None),
         "callbacks": [
-            {
-                "state": row["state"],
-                "status": row["status"],
-                "problem": row["problem"] or None,
-                "sent_at": row["sent_at"],
-            }
-            for row in callbacks
+            {"state": row["state"], "status": row["status"], "problem": row["problem"] or None} for row in callbacks
         ],
     }
 
