@@ -29,7 +29,7 @@ class Line:
     row: int
     figure: str
     unit: str
-    papo: float
+    papo: float | None
     floor: float | None = None
     naive: float | None = None
     target: Target | None = None
@@ -37,7 +37,7 @@ class Line:
 
     @property
     def ratio(self) -> float | None:
-        return self.papo / self.floor if self.floor else None
+        return self.papo / self.floor if self.floor and self.papo is not None else None
 
     @property
     def naive_ratio(self) -> float | None:
@@ -45,7 +45,7 @@ class Line:
 
     @property
     def verdict(self) -> str:
-        if self.target is None:
+        if self.target is None or self.papo is None:
             return ""
         return self.target.verdict(self.papo if self.ratio is None else self.ratio)
 

@@ -9,8 +9,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench import screens
 from bench.apps import App, all_three, floor_app, naive_app, own_database, papo_app
-from bench.figures import Line, Target, answers_at, cpu_per_callback, frames_at, in_milliseconds
+from bench.figures import Line, Target, answers_at, cpu_per_callback, frames_at, in_milliseconds, percentile
 from bench.load import Sample, count_lost_pages, run_load
 from bench.machine import LOAD_CORE, pinned_to
 
@@ -31,9 +32,10 @@ class Plan:
     embedded_pages: int = 200
     idle_pages: int = 200
     idle_seconds: float = 60
+    screens: int = 40
 
 
-QUICK = Plan(repetitions=1, pages=20, embedded_pages=20, idle_pages=10, idle_seconds=1)
+QUICK = Plan(repetitions=1, pages=20, embedded_pages=20, idle_pages=10, idle_seconds=1, screens=2)
 Row = Callable[[Plan, Path, dict[str, str]], list[Line]]
 
 
@@ -70,6 +72,25 @@ def embedded(plan: Plan, directory: Path, services: dict[str, str]) -> list[Line
     with floor_app(directory, payments=needed) as floor, papo_app(directory, payments=needed) as papo:
         samples = _interleaved([floor, papo], plan, plan.embedded_pages)
     return _lines(12, "embedded: callback → frame", samples, plan, plan.embedded_pages, Target(must=4.0, goal=2.0))
+
+
+def on_screen(plan: Plan, directory: Path, services: dict[str, str]) -> list[Line]:
+    """Row 13: the words on the screen of a real browser, and by other recipes in the naive column."""
+    needed = screens.WARMING + plan.screens
+    with ExitStack() as stack:
+        urls = {**services, "DATABASE_URL": stack.enter_context(own_database(services["DATABASE_URL"]))}
+        app = stack.enter_context(papo_app(directory, payments=needed, **urls))
+        taken = asyncio.run(screens.words_on_screen(app, plan.screens, seed=13))
+    papo, nudge, poll = (taken[recipe] for recipe in ("papo", "nudge", "poll"))
+    figure, target = f"callback → words on the screen, of {plan.screens}", Target(must=100, goal=50, unit=" ms")
+    return [
+        Line(13, f"{figure}, p50; naive: polling every 3 s", "ms", percentile(papo, 0.5), naive=percentile(poll, 0.5)),
+        Line(13, "  the same, p95", "ms", percentile(papo, 0.95), naive=percentile(poll, 0.95), target=target),
+        Line(
+            13, "  naive: a socket's nudge, then a fetch, as BTCPay does; p50", "ms", None, naive=percentile(nudge, 0.5)
+        ),
+        Line(13, "  the same, p95", "ms", None, naive=percentile(nudge, 0.95)),
+    ]
 
 
 def _lines(
@@ -127,4 +148,4 @@ def _lost_by(samples: dict[str, list[Sample]]) -> str:
     return "; ".join(f"{name} lost {count} of {pushes[name]} pushes" for name, count in lost.items() if count)
 
 
-ROWS: dict[int, Row] = {1: callback_to_frame, 11: idle_sockets, 12: embedded}
+ROWS: dict[int, Row] = {1: callback_to_frame, 11: idle_sockets, 12: embedded, 13: on_screen}
