@@ -81,6 +81,7 @@ if any(len(value) < MINIMUM_SECRET_LENGTH or value in _shown for value in env.li
     SETTINGS_PROBLEMS.append(f"C2B_PATH_SECRET must have at least {MINIMUM_SECRET_LENGTH} characters of your own.")
 if len(C2B_PATH_SECRETS) > 2:
     SETTINGS_PROBLEMS.append("C2B_PATH_SECRET holds at most two keys: the new one, then the old one while rotating.")
+DEMO_HISTORY = env.flag("DEMO_HISTORY", default=True)
 METRICS_TOKEN = env.text("METRICS_TOKEN")
 
 # M-PESA ---------------------------------------------------------------------------------------------------------

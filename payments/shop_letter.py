@@ -25,7 +25,7 @@ def write(payment: Transaction) -> None:
     Called inside the payment's transaction: with it the letter stands or falls. What is sold at the counter is
     handed over already, so nobody is told.
     """
-    if not settings.ORDER_EMAILS or hasattr(payment.order, "counter_sale"):
+    if not settings.ORDER_EMAILS or payment.is_made_up or hasattr(payment.order, "counter_sale"):
         return
     try:
         # A savepoint: a query that fails in here must not take the payment with it on PostgreSQL.

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
+from django.contrib.auth.models import AbstractBaseUser
 from django.db.transaction import atomic
 
 from shop.models import Product
@@ -44,10 +45,10 @@ def seed_catalogue() -> int:
         return len(Product.objects.bulk_create(goods, ignore_conflicts=True))
 
 
-def seed_staff() -> None:
-    """Let the demo's staff log in as `staff_login` says; where money is real there is no such user."""
+def seed_staff() -> AbstractBaseUser | None:
+    """Let the demo's staff log in as `staff_login` says and return them; where money is real there is nobody."""
     if not settings.SIMULATOR:
-        return
+        return None
     name, password = staff_login()
     user, is_new = get_user_model().objects.get_or_create(
         username=name, defaults={"is_staff": True, "is_superuser": True}
@@ -56,6 +57,7 @@ def seed_staff() -> None:
     if is_new or not user.check_password(password):
         user.set_password(password)
         user.save(update_fields=["password"])
+    return user
 
 
 def staff_login() -> tuple[str, str]:

@@ -38,6 +38,7 @@ class RunningServer:
             "DATABASE_URL": f"sqlite:///{directory / 'shop.sqlite3'}",
             "CALLBACK_SPOOL_DIR": str(directory / "spool"),
             "SIMULATOR_RECORD": str(directory / "simulator.sqlite3"),
+            "DEMO_HISTORY": "off",
             **settings,
         }
         self.process: subprocess.Popen[bytes] | None = None

@@ -10,10 +10,11 @@ from payments.models.delivery import Delivery
 from payments.models.evidence import Callback, Discrepancy
 from payments.models.export import Export
 from payments.models.mail import Mail
-from payments.models.payment import Action, Channel, Reason, Source, Status, Transaction, TransactionEvent
+from payments.models.payment import MADE_UP, Action, Channel, Reason, Source, Status, Transaction, TransactionEvent
 from payments.models.refund import Refund
 
 __all__ = [
+    "MADE_UP",
     "Action",
     "Callback",
     "Channel",

@@ -11,6 +11,8 @@ from django.utils.translation import gettext_lazy as _
 
 from shop.models import CURRENCY, LARGEST_AMOUNT, Order
 
+MADE_UP = "DEMO"  # how a reference of the demo's history begins; no real one has an O in it
+
 
 class Status(models.TextChoices):
     PENDING = "PENDING", _("Waiting")
@@ -185,6 +187,11 @@ class Transaction(models.Model):
 
     def __str__(self) -> str:
         return f"KES {self.amount:,} · {self.get_status_display()}"
+
+    @property
+    def is_made_up(self) -> bool:
+        """Whether it belongs to the demo's history: nobody paid it, not even in the simulator."""
+        return self.account_reference.startswith(MADE_UP)
 
     @property
     def currency(self) -> str:

@@ -26,6 +26,7 @@ from django.core.management import BaseCommand, call_command
 from django.db import OperationalError, connection, connections
 
 from payments.checks import refuse_wrong_settings
+from payments.demo.history import seed_history
 from realtime import background
 from shop import demo
 
@@ -76,7 +77,9 @@ def prepare() -> None:
         call_command("migrate", interactive=False, verbosity=0)
         if settings.SIMULATOR:
             demo.seed_catalogue()
-            demo.seed_staff()
+            staff = demo.seed_staff()
+            if settings.DEMO_HISTORY:
+                seed_history(staff)
         _collect_static()
     connections.close_all()
 
