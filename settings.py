@@ -249,6 +249,7 @@ globals().update(env.parsed("EMAIL_URL", "consolemail://", environ.Env.email_url
 EMAIL_TIMEOUT = 10  # seconds for each step of a conversation with the mail server
 ORDER_EMAILS = env.addresses("ORDER_EMAILS")
 DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", formataddr((SHOP_NAME, f"receipts@{_public.hostname}")))
+ALERT_EMAILS = env.list("ALERT_EMAILS")
 
 # Language and time ----------------------------------------------------------------------------------------------
 

@@ -7,10 +7,12 @@ from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 
 from demo import demo
+from realtime.board.views import live_board
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("shop.urls")),
     path("", include("payments.urls")),
+    path("admin/payments/live/", live_board, name="live_board"),  # before the admin, which ends in a catch-all
     path("admin/payments/", include("payments.admin.urls")),
     path("admin/", admin.site.urls),
     path("i18n/", include("django.conf.urls.i18n")),

@@ -9,6 +9,7 @@ import threading
 
 from payments import reconciler
 from realtime import beats, broadcast, tailer
+from realtime.board import alarms
 
 STOP_SECONDS = 3.0  # how long the end of the process waits for a reconciler pass
 
@@ -47,6 +48,7 @@ def _start_reconciler() -> None:
     _stop.clear()
     _reconciler = threading.Thread(target=reconciler.run_forever, args=(_stop,), name="reconciler", daemon=True)
     _reconciler.start()
+    alarms.watch(_stop)
     atexit.register(stop)
 
 

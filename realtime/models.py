@@ -23,3 +23,34 @@ class ProcessBeat(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class Alarm(models.Model):
+    """Something about the whole shop that is wrong until it clears, as all processes together know it.
+
+    `seen_at` is when it was last found to be so; `detail` holds figures and no words: each reader has their own.
+    """
+
+    environment = models.CharField(max_length=10)
+    kind = models.CharField(max_length=20)
+    is_on = models.BooleanField(default=False)
+    since = models.DateTimeField()  # when it went on, or off
+    seen_at = models.DateTimeField()
+    detail = models.JSONField(default=dict)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["environment", "kind"], name="alarm_once_per_environment")]
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {'on' if self.is_on else 'off'}"
+
+
+class Probe(models.Model):
+    """The last look at the address that Safaricom calls back, from outside; one process at a time looks."""
+
+    environment = models.CharField(max_length=10, primary_key=True)
+    asked_at = models.DateTimeField()
+    problem = models.CharField(max_length=60, blank=True)  # empty when it answered as it should
+
+    def __str__(self) -> str:
+        return self.problem or "well"

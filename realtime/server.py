@@ -11,6 +11,7 @@ from typing import Any
 
 from daphne.endpoints import build_endpoint_description_strings
 from daphne.http_protocol import HTTPFactory, WebRequest
+from daphne.ws_protocol import WebSocketFactory, WebSocketProtocol
 from twisted.internet.defer import Deferred
 
 from jsonhttp import problem
@@ -54,6 +55,22 @@ class BoundedFactory(HTTPFactory):
         return protocol
 
 
+class BoundedSocket(WebSocketProtocol):
+    """A socket that hears short messages and may say long ones; Autobahn has one bound for both."""
+
+    def serverSend(self, content: Any, binary: bool = False) -> None:
+        bound: int = self.maxMessagePayloadSize  # type: ignore[has-type]
+        self.maxMessagePayloadSize = 0
+        try:
+            super().serverSend(content, binary)
+        finally:
+            self.maxMessagePayloadSize = bound
+
+
+class BoundedSockets(WebSocketFactory):
+    protocol = BoundedSocket
+
+
 class Server(daphne_server.Server):
     """One listening process. `problem` says in a sentence why it could not listen."""
 
@@ -75,7 +92,9 @@ class Server(daphne_server.Server):
         self.left_behind = False  # something did not finish in time
 
     def run(self) -> None:
-        daphne_server.HTTPFactory = BoundedFactory  # type: ignore[attr-defined]  # Daphne takes none otherwise
+        # Daphne takes none otherwise.
+        daphne_server.HTTPFactory = BoundedFactory  # type: ignore[attr-defined]
+        daphne_server.WebSocketFactory = BoundedSockets  # type: ignore[attr-defined]
         super().run()
 
     def listen_success(self, port: Any) -> None:

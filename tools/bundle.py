@@ -1,4 +1,4 @@
-"""Write static/checkout.bundle.js: htmx, its socket extension and our script as one file.
+"""Write static/checkout.bundle.js and static/board.bundle.js: htmx, what it needs, and our script as one file each.
 
 Two deferred script tags race in htmx 4.0.1: the core may start before the extension has registered, and then the
 socket is never opened and nothing says so. One file has one order.
@@ -15,6 +15,8 @@ STATIC = Path(__file__).resolve().parent.parent / "static"
 VENDOR = STATIC / "vendor"
 PARTS = (VENDOR / "htmx-4.0.1.min.js", VENDOR / "hx-ws-4.0.1.min.js", STATIC / "checkout.js")
 BUNDLE = STATIC / "checkout.bundle.js"
+BOARD_PARTS = (VENDOR / "htmx-4.0.1.min.js", STATIC / "board.js")
+BUNDLES = {BUNDLE: PARTS, STATIC / "board.bundle.js": BOARD_PARTS}
 _FOR_READERS = re.compile(r"^[ \t]*(?:/\*.*?\*/\n|//[^\n]*\n|\n)|^[ \t]+", re.MULTILINE | re.DOTALL)
 _ROW = re.compile(r"^\| `(?P<file>[^`]+)` \|.*\| `(?P<digest>[0-9a-f]{64})` \|", re.MULTILINE)
 
@@ -36,9 +38,9 @@ def check_vendor() -> None:
             raise VendorChanged(f"{script.name} is not the file that VENDOR.md names.")
 
 
-def bundled() -> bytes:
-    """Return the bundle: the parts in order, each closed by `;` so that none runs into the next."""
-    return b"".join(without_comments(part.read_text("utf-8")).encode() + b"\n;\n" for part in PARTS)
+def bundled(parts: tuple[Path, ...] = PARTS) -> bytes:
+    """Return a bundle: the parts in order, each closed by `;` so that none runs into the next."""
+    return b"".join(without_comments(part.read_text("utf-8")).encode() + b"\n;\n" for part in parts)
 
 
 def without_comments(script: str) -> str:
@@ -55,8 +57,9 @@ def main() -> int:
     except VendorChanged as error:
         print(error, file=sys.stderr)
         return 1
-    BUNDLE.write_bytes(bundled())
-    print(f"{BUNDLE.relative_to(STATIC.parent)}: {BUNDLE.stat().st_size:,} bytes")
+    for bundle, parts in BUNDLES.items():
+        bundle.write_bytes(bundled(parts))
+        print(f"{bundle.relative_to(STATIC.parent)}: {bundle.stat().st_size:,} bytes")
     return 0
 
 

@@ -43,6 +43,12 @@ class Callback(models.Model):
         ordering = ["-id"]
         indexes = [
             models.Index(fields=["received_at"], condition=Q(state="received"), name="callback_waiting"),
+            models.Index(fields=["environment", "received_at"], condition=Q(trusted=True), name="callback_heard_when"),
+            models.Index(
+                fields=["environment", "received_at"],
+                condition=Q(state__in=("hint", "rejected")),
+                name="callback_doubtful_when",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -89,6 +95,7 @@ class Discrepancy(models.Model):
         ]
         indexes = [
             models.Index(fields=["transaction"], condition=Q(resolved_at=None, blocking=True), name="blocking_open"),
+            models.Index(fields=["opened_at"], condition=Q(resolved_at=None), name="discrepancy_open"),
         ]
 
     def __str__(self) -> str:

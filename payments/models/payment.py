@@ -174,6 +174,18 @@ class Transaction(models.Model):
             ),
             models.Index(fields=["environment", "amount", "created_at"], name="found_by_amount"),
             models.Index(fields=["merchant_request_id"], name="found_by_merchant_request"),
+            # What the board counts every second is read from these alone, however many payments there have been.
+            models.Index(
+                fields=["environment", "completed_at", "amount", "settled_by", "late"],
+                condition=Q(status="COMPLETED"),
+                name="paid_when",
+            ),
+            models.Index(
+                fields=["environment", "failed_at", "reason", "settled_by"],
+                condition=Q(status="FAILED"),
+                name="unpaid_when",
+            ),
+            models.Index(fields=["environment", "created_at"], condition=Q(status="PENDING"), name="open_since"),
         ]
         permissions = [
             ("query_transaction", "Can ask M-PESA about a payment"),

@@ -7,13 +7,12 @@ import contextlib
 from collections import deque
 
 import structlog
-from django.contrib.auth.models import AbstractBaseUser
 from django.db import DatabaseError
 
 from realtime import consumers, listener
 from realtime.audience import SOCKETS_PER_PROCESS, audience
 from realtime.board import painter, rights
-from realtime.board.look import Look
+from realtime.board.look import Look, read_query
 from realtime.board.room import room
 from realtime.consumers import NOT_ALLOWED, TOO_MANY_SOCKETS, LiveSocket, asks_for_json, reader_language
 from realtime.database import read, read_aside
@@ -34,22 +33,21 @@ class BoardConsumer(LiveSocket):
     async def connect(self) -> None:
         self._texts: deque[str] = deque()
         await self.accept()
-        user = await read(rights.staff_of, self.scope["headers"])
-        if user is None:
+        if await read(rights.staff_of, self.scope["headers"]) is None:
             await self.finish(NOT_ALLOWED)
         elif len(audience) + len(room) >= SOCKETS_PER_PROCESS:
             await self.finish(TOO_MANY_SOCKETS)
         else:
-            await self._begin(user)
+            await self._begin()
 
-    async def _begin(self, user: AbstractBaseUser) -> None:
-        query = self.scope["query_string"].decode("latin-1")
-        self.look = await read(painter.look_of, query, user, reader_language(self.scope), asks_for_json(self.scope))
+    async def _begin(self) -> None:
+        given = read_query(self.scope["query_string"].decode("latin-1"))
+        self.look = Look.of(given, language=reader_language(self.scope), as_json=asks_for_json(self.scope))
         self._proven_at = asyncio.get_running_loop().time()
         # Enter first, read then: a change in between comes twice instead of never.
         room.enter(self)
         await listener.listener().join_board()
-        for text in await read_aside(painter.greeting, self.look, query):
+        for text in await read_aside(painter.greeting, self.look, given.get("cursor", "")):
             self.show(text)
         self.start_heartbeat()
 

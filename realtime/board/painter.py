@@ -3,56 +3,95 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from django.contrib.auth.models import AbstractBaseUser
+from django.template.loader import render_to_string
+from django.utils import translation
 
 from payments.documents import load_facts
-from realtime.board import rights, statistics
-from realtime.board.look import Look, filters_of
+from realtime.board import figures as board_figures
+from realtime.board import rows, statistics
+from realtime.board.look import Look
 from realtime.change import Change
 
 if TYPE_CHECKING:
     from realtime.board.room import News
 
-Texts = dict[Look, list[str]]
+LARGEST_CURSOR = 2**62
 
 
 @dataclass(frozen=True)
 class Figures:
-    """`gist` is the text without what changes by itself with every second."""
+    """`gist` is the text without what changes by itself with every count."""
 
     text: str
     gist: str
 
 
-def look_of(query: str, user: AbstractBaseUser, language: str, as_json: bool) -> Look:
-    """Return how the board at this address wants to see."""
-    return Look(
-        language=language,
-        as_json=as_json,
-        may_resolve=rights.may_resolve(user),
-        query="" if as_json else filters_of(query),
-    )
-
-
-def feed(news: News, looks: Iterable[Look]) -> Texts:
+def feed(news: News, looks: Iterable[Look]) -> dict[Look, list[str]]:
     """Return what each look is sent about payments that have changed."""
-    changes = _completed(news)
-    return {look: _documents(changes, look) for look in looks if look.as_json}
+    looks = list(looks)
+    texts: dict[Look, list[str]] = {}
+    if any(look.as_json for look in looks):
+        changes = _completed(news)
+        texts |= {look: _documents(changes, look) for look in looks if look.as_json}
+    shown = [look for look in looks if not (look.as_json or look.wall)]
+    if shown:
+        cursor, found = rows.end_of_history(), {query: _among(query, news) for query in {look.query for look in shown}}
+        texts |= {look: [_news(look, found[look.query], cursor)] for look in shown}
+    return texts
 
 
 def figures(looks: Iterable[Look]) -> dict[Look, Figures]:
     """Return the figures as each look shows them."""
-    return {look: _totals() for look in looks if look.as_json}
+    return {look: _totals() if look.as_json else _panels(look) for look in looks}
 
 
-def greeting(look: Look, query: str) -> list[str]:
-    """Return what a board is sent when it opens."""
-    return [_totals().text]
+def greeting(look: Look, cursor: str) -> list[str]:
+    """Return what a board is sent when it opens: the figures, and what has changed since it was last here."""
+    texts = [figures([look])[look].text]
+    if not look.as_json and not look.wall and cursor.isascii() and cursor.isdigit():
+        end, changed = rows.end_of_history(), rows.changed_since(min(int(cursor[:18]), LARGEST_CURSOR))
+        texts.append(_news(look, _among(look.query, changed), end))
+    return texts
+
+
+def page(look: Look) -> dict[str, Any]:
+    """Return what the whole page shows, in the active language."""
+    cursor = rows.end_of_history()  # first: a change in between comes twice instead of never
+    payments = [] if look.wall else rows.newest(look.search)
+    return {"cursor": cursor, "rows": [rows.row(payment) for payment in payments], **board_figures.figures()}
+
+
+# For people -----------------------------------------------------------------------------------------------------
+
+Found = tuple[list[Any], list[UUID]]
+
+
+def _among(query: str, transaction_ids: Mapping[UUID, Any] | list[UUID]) -> Found:
+    """Return the payments that a look's filters let through, and the ids of those that they do not or no longer."""
+    payments = rows.among(Look(query=query).search, transaction_ids)
+    found = {payment.pk for payment in payments}
+    return payments, [key for key in transaction_ids if key not in found]
+
+
+def _news(look: Look, found: Found, cursor: int) -> str:
+    payments, gone = found
+    with translation.override(look.language):
+        shown = [rows.row(payment) for payment in payments]
+        return render_to_string("admin/payments/_live_news.html", {"rows": shown, "gone": gone, "cursor": cursor})
+
+
+def _panels(look: Look) -> Figures:
+    with translation.override(look.language):
+        text = render_to_string("admin/payments/_live_figures.html", {**board_figures.figures(), "wall": look.wall})
+    return Figures(text, text)
+
+
+# For machines ---------------------------------------------------------------------------------------------------
 
 
 def _completed(news: News) -> list[Change]:

@@ -11,7 +11,6 @@ from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.http import HttpRequest, parse_cookie
 
 MAY_SEE = "payments.view_transaction"
-MAY_RESOLVE = "payments.resolve_discrepancy"
 
 
 def may_see(user: Any) -> bool:
@@ -30,8 +29,3 @@ def staff_of(headers: list[tuple[bytes, bytes]]) -> AbstractBaseUser | None:
     request.session = store(cookies.get(settings.SESSION_COOKIE_NAME))
     user = get_user(request)
     return None if isinstance(user, AnonymousUser) or not may_see(user) else user
-
-
-def may_resolve(user: Any) -> bool:
-    """Return whether `user` may say that a discrepancy has been seen to."""
-    return may_see(user) and bool(user.has_perm(MAY_RESOLVE))

@@ -72,8 +72,11 @@ class Room:
             self._figures.clear()
 
     def notice(self, transaction_id: UUID, version: int, change: Change | None = None) -> None:
-        """Paint this version of a payment soon, unless it has been painted already."""
-        if not self._boards or self._painted.get(transaction_id, 0) >= version:
+        """Paint this version of a payment soon; of one that was painted already, only what was done about it counts."""
+        if not self._boards:
+            return
+        if self._painted.get(transaction_id, 0) >= version:
+            self._is_dirty |= change is not None
             return
         self._painted[transaction_id] = version
         self._painted.move_to_end(transaction_id)

@@ -15,7 +15,7 @@ from django.db.models import Count, Max, Min, Q, QuerySet, Sum
 from django.db.models.functions import TruncMinute
 from django.utils import timezone
 
-from payments.models import Callback, Reason, Status, Transaction
+from payments.models import Callback, Channel, Delivery, Reason, Source, Status, Transaction
 from realtime.board.shared import Shared
 
 HOUR = timedelta(hours=1)
@@ -81,6 +81,15 @@ class Times:
     p95: float | None = None
     p99: float | None = None
 
+    @property
+    def pair(self) -> str:
+        """p50 and p95 as people read them: `31 / 84 ms`, `1.2 / 4.0 s`."""
+        if self.p50 is None or self.p95 is None:
+            return "–"
+        if self.p95 < 1:
+            return f"{self.p50 * 1000:.0f} / {self.p95 * 1000:.0f} ms"
+        return f"{self.p50:.1f} / {self.p95:.1f} s"
+
 
 @dataclass(frozen=True)
 class Confirming:
@@ -120,7 +129,7 @@ def _both(since: datetime, until: datetime, later: datetime) -> tuple[Period, Pe
     from_later = Q(completed_at__gte=later)
     paid = (
         _paid(since, until)
-        .values("late")
+        .values("settled_by", "late")
         .annotate(
             n=Count("pk"),
             sum=Sum("amount"),
@@ -140,10 +149,12 @@ def _both(since: datetime, until: datetime, later: datetime) -> tuple[Period, Pe
 
 def _gather(paid: list[dict[str, Any]], unpaid: list[dict[str, Any]], which: str) -> Period:
     sources: dict[str, int] = {}
+    for row in paid:
+        sources[row["settled_by"]] = sources.get(row["settled_by"], 0) + row[f"n{which}"]
     reasons = {row["reason"]: row[f"n{which}"] for row in unpaid if row[f"n{which}"]}
     return Period(
         amount=sum(row[f"sum{which}"] or 0 for row in paid),
-        completed=sum(row[f"n{which}"] for row in paid),
+        completed=sum(sources.values()),
         late=sum(row[f"n{which}"] for row in paid if row["late"]),
         sources={source: count for source, count in sources.items() if count},
         reasons=dict(sorted(reasons.items(), key=lambda item: -item[1])),
@@ -189,12 +200,18 @@ def count_times() -> Confirming:
     now = timezone.now()
     newest = _paid(now - HOUR, now + timedelta(minutes=1)).order_by("-completed_at")[:SAMPLE]
     rows = list(newest.values_list("pk", "created_at", "prompted_at", "completed_at"))
+    heard = {row.transaction_id: row for row in Delivery.objects.filter(transaction__in=[row[0] for row in rows])}
     in_all = [(done - begun).total_seconds() for _, begun, _, done in rows if done]
     daraja = [(prompted - begun).total_seconds() for _, begun, prompted, _ in rows if prompted]
-    customer: list[float] = []
-    painted: list[float] = []
-    seen = None
+    told = [(heard[key], prompted) for key, _, prompted, _ in rows if key in heard and heard[key].received_at]
+    customer = [_seconds(prompted, delivery.received_at) for delivery, prompted in told if prompted]
+    painted = [_seconds(delivery.received_at, delivery.painted_at) for delivery, _ in told if delivery.painted_at]
+    seen = round(100 * sum(1 for row in heard.values() if row.painted_at) / len(rows)) if rows else None
     return Confirming(percentiles(in_all), percentiles(daraja), percentiles(customer), percentiles(painted), seen)
+
+
+def _seconds(begin: datetime | None, end: datetime | None) -> float:
+    return (end - begin).total_seconds() if begin and end else 0.0
 
 
 def percentiles(seconds: list[float]) -> Times:
@@ -213,7 +230,43 @@ def last_callback() -> datetime | None:
     return last
 
 
+@dataclass(frozen=True)
+class Lately:
+    """What says how the asking and the hearing go, over a few minutes."""
+
+    pushes: int  # prompts asked for in the last five minutes, without those that Daraja may still answer
+    refused: int  # those of them that Daraja did not take
+    by_callback: int  # settled in the last quarter of an hour because M-PESA called back
+    by_asking: int  # settled because we asked, or because time ran out
+    overdue: int  # still open long after their time was up
+
+    @property
+    def refused_share(self) -> float:
+        return self.refused / self.pushes if self.pushes else 0.0
+
+
+def count_lately() -> Lately:
+    """Return how asking and hearing have gone lately; four queries."""
+    now = timezone.now()
+    prompts = _mine().filter(channel=Channel.STK)
+    answered = now - timedelta(seconds=settings.DARAJA_TIMEOUT_SECONDS + settings.DARAJA_CONNECT_TIMEOUT_SECONDS + 2)
+    begun = prompts.filter(created_at__gte=now - timedelta(minutes=5)).filter(
+        Q(created_at__lt=answered) | ~Q(prompted_at=None) | ~Q(status=Status.PENDING)
+    )
+    lost = Q(prompted_at=None) & ~Q(status=Status.COMPLETED)
+    pushes = begun.aggregate(n=Count("pk"), refused=Count("pk", filter=lost))
+    quarter, soon = now - timedelta(minutes=15), now + timedelta(minutes=1)
+    settled: dict[str, int] = {}
+    for stretch in (_paid(quarter, soon), _unpaid(quarter, soon)):
+        for source, count in stretch.values("settled_by").annotate(n=Count("pk")).values_list("settled_by", "n"):
+            settled[source] = settled.get(source, 0) + count
+    overdue = prompts.filter(status=Status.PENDING, expires_at__lt=now - timedelta(minutes=1)).count()
+    by_asking = settled.get(Source.QUERY, 0) + settled.get(Source.EXPIRY, 0)
+    return Lately(pushes["n"], pushes["refused"], settled.get(Source.CALLBACK, 0), by_asking, overdue)
+
+
 now = Shared(count_now, seconds=0.9)
 yesterday = Shared(count_yesterday, seconds=60)
 minutes = Shared(count_minutes, seconds=2)
 times = Shared(count_times, seconds=5)
+lately = Shared(count_lately, seconds=5)

@@ -8,6 +8,7 @@ from django.db import connection, connections
 
 from payments import reconciler
 from realtime import background, broadcast, tailer
+from realtime.board import alarms
 from realtime.database import read
 from realtime.tests.sockets import close_code, communicator, complete, new_payment, watching
 
@@ -25,6 +26,7 @@ def started(monkeypatch):
         counts["stopped"] += 1
 
     monkeypatch.setattr(reconciler, "run_forever", run_forever)
+    monkeypatch.setattr(alarms, "watch", lambda stop: None)
     yield counts
     background.stop()
 
