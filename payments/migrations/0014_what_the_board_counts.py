@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('payments', '0010_refunds'),
+        ('payments', '0013_staff_see_books'),
         ('shop', '0003_order_language'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
