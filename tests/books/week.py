@@ -44,7 +44,7 @@ def make_week(payments: int) -> None:
             [_order(row["amount"], number) for number, row in zip(batch, paid, strict=True)]
         )
         Transaction.objects.bulk_create([_ours(order, row) for order, row in zip(orders, paid, strict=True)])
-        _write_ledger(paid, batch[0])
+        write_ledger(paid, batch[0])
 
 
 def _paid(moment: datetime, chance: random.Random, receipts: set[str]) -> dict[str, Any]:
@@ -80,7 +80,8 @@ def _ours(order: Order, row: dict[str, Any]) -> Transaction:
     )
 
 
-def _write_ledger(paid: list[dict[str, Any]], first: int) -> None:
+def write_ledger(paid: list[dict[str, Any]], first: int) -> None:
+    """Enter payments into the simulator's ledger, as if phones had paid them."""
     rows = [
         [
             *(row["receipt"], first + number, f"ws_CO_{first + number}", row["phone_number"], row["amount"]),

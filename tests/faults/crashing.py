@@ -159,12 +159,23 @@ def _reconcile(facts: dict[str, Any]) -> None:
     reconciler.run_pass()
 
 
+def _send_refund(facts: dict[str, Any]) -> None:
+    from django.conf import settings
+
+    from payments import refunds
+    from payments.models import Refund
+
+    settings.DARAJA_BASE_URL, settings.PUBLIC_BASE_URL = facts["daraja"], facts["shop"]
+    refunds.send(Refund.objects.get(pk=facts["refund"]))
+
+
 ACTIONS: dict[str, Callable[[dict[str, Any]], None]] = {
     "callback": _take_callback,
     "spool": _take_callbacks_without_database,
     "spool and replay": _spool_and_replay,
     "push": _push,
     "reconcile": _reconcile,
+    "send refund": _send_refund,
 }
 
 
