@@ -4,7 +4,7 @@ PY := .venv/bin/python
 PIP := $(PY) -m pip install -qq --disable-pip-version-check --require-hashes --no-deps
 
 .DEFAULT_GOAL := help
-.PHONY: help run install test test-long lint format bench bundle messages lock clean programs
+.PHONY: help run install test test-long faults lint format bench bundle messages lock clean programs
 .DELETE_ON_ERROR:
 
 # A copied or half-made environment is made again.
@@ -39,6 +39,9 @@ lint: .venv/.development ## style, types, arrows between the apps, templates
 format: .venv/.development ## put the code into shape
 	$(PY) -m ruff check --fix-only
 	$(PY) -m ruff format
+
+faults: programs ## break the whole shop in every way, for up to an hour; goes on where it was stopped
+	$(PY) -m tests.faults.rig
 
 bench: programs ## measure, each ratio beside the floor of the same run
 	$(PY) -m bench

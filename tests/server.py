@@ -41,6 +41,7 @@ class RunningServer:
             "DEMO_HISTORY": "off",
             **settings,
         }
+        self.program = [sys.executable, "manage.py"]
         self.process: subprocess.Popen[bytes] | None = None
 
     def prepare(self) -> None:
@@ -52,7 +53,7 @@ class RunningServer:
 
     def start(self, *, wait: bool = True) -> RunningServer:
         with open(self.log, "ab") as log:
-            command = [sys.executable, "manage.py", self.command]
+            command = [*self.program, self.command]
             self.process = subprocess.Popen(command, cwd=REPOSITORY, env=self._environment(), stdout=log, stderr=log)
         if wait:
             self.wait_until_ready()

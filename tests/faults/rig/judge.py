@@ -1,0 +1,132 @@
+"""The judge: after healing, what the shop says against what phones really paid."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import requests
+
+from tests.faults.rig.cluster import EXPIRE_AFTER, Cluster
+from tests.faults.rig.customers import Customer, Customers
+
+CONVERGED_WITHIN = 10.0  # seconds, of every page after the end of any single fault
+TERMINAL_WITHIN = EXPIRE_AFTER + 20.0  # seconds after healing: budget, passes and a loaded machine
+
+
+@dataclass
+class Verdict:
+    """What one run showed; `convergence`: seconds from healing, or from the change if that came later, per page."""
+
+    violations: list[str] = field(default_factory=list)
+    convergence: list[float] = field(default_factory=list)
+    payments: int = 0
+    completed: int = 0
+    paid: int = 0
+
+
+class Judge:
+    """Reads the ledger and the shop's public routes, and nothing else."""
+
+    def __init__(self, cluster: Cluster, customers: Customers, healed_at: float) -> None:
+        self.cluster, self.customers, self.healed_at = cluster, customers, healed_at
+        self.verdict = Verdict()
+
+    def decide(self) -> Verdict:
+        documents = self._settled_documents()
+        for customer in self.customers.all:
+            if not customer.transaction_id:
+                self._accuse(customer, "could not buy within the time that people have")
+                continue
+            self._compare(customer, documents[customer.transaction_id])
+        return self.verdict
+
+    def _settled_documents(self) -> dict[str, dict[str, Any]]:
+        """Wait until every payment has ended and everything that was paid is known, or time is up."""
+        give_up = max(self.healed_at, time.monotonic()) + TERMINAL_WITHIN
+        while True:
+            documents = {c.transaction_id: self._status(c) for c in self.customers.all if c.transaction_id}
+            if all(self._is_settled(c, documents[c.transaction_id]) for c in self.customers.all if c.transaction_id):
+                time.sleep(1.5)  # what is wrong may still come
+                return {c.transaction_id: self._status(c) for c in self.customers.all if c.transaction_id}
+            if time.monotonic() > give_up:
+                return documents
+            time.sleep(0.3)
+
+    def _status(self, customer: Customer) -> dict[str, Any]:
+        return self._get(f"/payments/status/?transaction_id={customer.transaction_id}")
+
+    def _get(self, path: str) -> dict[str, Any]:
+        for _attempt in range(20):
+            try:
+                answer = requests.get(f"{self.cluster.base_url}{path}", timeout=5)
+                if answer.status_code == 200:
+                    return dict(answer.json())
+            except (requests.RequestException, ValueError):
+                pass
+            time.sleep(0.5)
+        return {}
+
+    def _ledger(self, customer: Customer) -> list[dict[str, Any]]:
+        return list(self.cluster.simulate(f"ledger/?phone={customer.phone_number}")["payments"])
+
+    def _is_settled(self, customer: Customer, document: dict[str, Any]) -> bool:
+        if document.get("status") in {None, "PENDING"}:
+            return False
+        page_is_there = customer.page is not None and customer.page.version >= document["version"]
+        return page_is_there and (not self._ledger(customer) or document["status"] == "COMPLETED")
+
+    def _accuse(self, customer: Customer, what: str) -> None:
+        self.verdict.violations.append(f"{what} ({customer.phone_number}, {customer.plan})")
+
+    def _compare(self, customer: Customer, document: dict[str, Any]) -> None:
+        paid = self._ledger(customer)
+        self.verdict.payments += 1
+        self.verdict.paid += len(paid)
+        status = document.get("status")
+        self.verdict.completed += status == "COMPLETED"
+        if status in {None, "PENDING"}:
+            self._accuse(customer, "I6: not ended in time")
+        if paid and status != "COMPLETED":
+            self._accuse(customer, f"I1: paid, and the shop says {status} {document.get('reason')}")
+        if status == "COMPLETED" and not paid:
+            self._accuse(customer, "I2: completed without money")
+        if status == "COMPLETED" and paid:
+            self._compare_money(customer, document, paid[0])
+        self._compare_page(customer, document)
+
+    def _compare_money(self, customer: Customer, document: dict[str, Any], paid: dict[str, Any]) -> None:
+        order = self._get(f"/api/orders/{customer.order_id}/")
+        if document["amount"] != paid["amount"]:
+            self._accuse(customer, "I2: another amount")
+        if document["mpesa_receipt_number"] not in self._receipts_that_may_be_known(customer, paid["receipt"]):
+            self._accuse(customer, f"I1: the receipt is {document['mpesa_receipt_number']}")
+        if (order.get("status"), order.get("amount_paid")) != ("PAID", paid["amount"]):
+            self._accuse(customer, f"I3: the order is {order.get('status')} with KES {order.get('amount_paid')}")
+
+    def _receipts_that_may_be_known(self, customer: Customer, receipt: str) -> set[str | None]:
+        """Return the one receipt; none at all only where no true callback was ever answered with 200."""
+        prompts = self.cluster.simulate(f"phones/{customer.phone_number}/")["prompts"]
+        was_told = any(sent["status"] == 200 for prompt in prompts for sent in prompt["callbacks"])
+        return {receipt} if was_told else {receipt, None}
+
+    def _compare_page(self, customer: Customer, document: dict[str, Any]) -> None:
+        page = customer.page
+        if page is None or not document:
+            return
+        for violation in page.violations:
+            self._accuse(customer, f"I4: {violation}")
+        if page.version != document["version"]:
+            self._accuse(customer, f"I5: the page shows version {page.version} of {document['version']}")
+            return
+        seconds = page.moments[page.version] - max(self.healed_at, _monotonic(document["updated_at"]))
+        self.verdict.convergence.append(max(0.0, seconds))
+        if seconds > CONVERGED_WITHIN:
+            self._accuse(customer, f"I5: the page took {seconds:.1f} s")
+
+
+def _monotonic(text: str) -> float:
+    """Return a moment of this machine's clock on the scale of time.monotonic()."""
+    return datetime.fromisoformat(text).timestamp() - time.time() + time.monotonic()

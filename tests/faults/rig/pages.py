@@ -1,0 +1,117 @@
+"""Pages without a browser that follow the rules of static/checkout.js: what a customer would see, and when."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import time
+from typing import Any
+
+import requests
+from websockets.asyncio.client import connect
+from websockets.exceptions import WebSocketException
+
+from tests.faults.rig.history import History
+
+DO_NOT_COME_BACK = {4400, 4403, 4404, 4429}
+SILENCE = 35.0  # seconds without a word, then the socket is given up
+GRACE = 3.0  # seconds that a socket may take before we poll
+RETRY = 3.0  # seconds between polls
+LONGEST_PAUSE = 4.5  # seconds between attempts to connect
+
+
+class Page:
+    """One open payment page. `moments`: when each version was first shown; `violations`: what no page may show."""
+
+    def __init__(self, base_url: str, transaction_id: str, history: History, seed: int) -> None:
+        self.base_url, self.transaction_id, self.history = base_url, transaction_id, history
+        self.name, self.dice = f"page {transaction_id[:8]}", random.Random(seed)
+        self.document: dict[str, Any] = {}
+        self.moments: dict[int, float] = {}
+        self.violations: list[str] = []
+        self._heard_at = self._lost_at = time.monotonic()
+        self._is_live = self._may_connect = False
+        self._wake = asyncio.Event()
+
+    @property
+    def version(self) -> int:
+        return int(self.document.get("version", 0))
+
+    async def live(self) -> None:
+        """Watch until cancelled."""
+        self._may_connect = True
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._listen())
+            tasks.create_task(self._poll())
+
+    def come_back(self) -> None:
+        """Do what `online` and `visibilitychange` make the script do: trust no socket, look at once."""
+        self._is_live = False
+        self._wake.set()
+
+    def _show(self, document: dict[str, Any], source: str) -> None:
+        if document["version"] <= self.version:
+            return
+        if self.document.get("status") == "COMPLETED" != document["status"]:
+            self.violations.append(f"a page showed paid and then {document['status']}")
+        self.document = document
+        self.moments.setdefault(document["version"], time.monotonic())
+        self.history.note(self.name, source, version=document["version"], status=document["status"])
+
+    async def _listen(self) -> None:
+        url = f"{self.base_url.replace('http', 'ws', 1)}/ws/payments/{self.transaction_id}/?format=json"
+        while self._may_connect:
+            try:
+                async with connect(url, open_timeout=5, close_timeout=1, ping_interval=None) as socket:
+                    await self._hear(socket)
+            except (OSError, TimeoutError, WebSocketException) as error:
+                self.history.note(self.name, "lost", error=type(error).__name__)
+            self._is_live, self._lost_at = False, time.monotonic()
+            await asyncio.sleep(self.dice.uniform(0.5, LONGEST_PAUSE))
+
+    async def _hear(self, socket: Any) -> None:
+        try:
+            while True:
+                message = json.loads(await self._next(socket))
+                self._is_live = True
+                if "transaction_id" in message:
+                    self._show(message, "socket")
+        except WebSocketException:
+            if socket.close_code in DO_NOT_COME_BACK:
+                self._may_connect = False
+            self.history.note(self.name, "closed", code=socket.close_code)
+
+    async def _next(self, socket: Any) -> str:
+        """Return the next message; raises TimeoutError after silence, or when the page has come back to the front."""
+        hearing = asyncio.ensure_future(socket.recv())
+        waking = asyncio.ensure_future(self._wake.wait())
+        try:
+            await asyncio.wait({hearing, waking}, timeout=SILENCE, return_when=asyncio.FIRST_COMPLETED)
+            if hearing.done():
+                return str(hearing.result())
+            self._wake.clear()
+            raise TimeoutError
+        finally:
+            hearing.cancel()
+            waking.cancel()
+
+    async def _poll(self) -> None:
+        while True:
+            await asyncio.sleep(self.dice.uniform(0.8, 1.2) * RETRY)
+            if self._is_live or time.monotonic() - self._lost_at < GRACE:
+                continue
+            before = self.version
+            try:
+                document = await asyncio.to_thread(self._fetch)
+            except (requests.RequestException, ValueError) as error:
+                self.history.note(self.name, "no answer", error=type(error).__name__)
+                continue
+            if document.get("version", before) < before:
+                self.violations.append(f"a poll answered version {document['version']} after {before}")
+            if "version" in document:
+                self._show(document, "poll")
+
+    def _fetch(self) -> dict[str, Any]:
+        url = f"{self.base_url}/payments/status/"
+        return dict(requests.get(url, params={"transaction_id": self.transaction_id}, timeout=5).json())
