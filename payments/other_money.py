@@ -59,6 +59,7 @@ def shown_of_other(paid: dict[str, Any]) -> dict[str, Any]:
         "mpesa_receipt_number": paid["mpesa_receipt_number"],
         "phone_shown": paid["phone_local"],
         "receipt_url": reverse("receipt", args=[paid["transaction_id"]]),
+        "paid_otherwise": True,
         "can_retry": False,
         "retry_after": None,
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from payments.views.by_hand import paid_by_hand
 from payments.views.c2b import c2b_confirmation, c2b_validation
 from payments.views.callbacks import callback, mpesa_stk_push_callback
 from payments.views.page import check, payment, receipt
@@ -21,6 +22,7 @@ __all__ = [
     "healthz",
     "metrics",
     "mpesa_stk_push_callback",
+    "paid_by_hand",
     "payment",
     "payment_status",
     "readyz",

@@ -35,7 +35,8 @@ def screen_for(request: HttpRequest, about: Facts) -> dict[str, Any]:
     if "stopped" in request.GET:
         shown = stopped(shown)
     typed = typed_number(request.session, about["transaction_id"])
-    return {**shown, "phone_shown": typed or shown["phone_shown"], "phone_typed": typed}
+    own = shown["phone_shown"] if shown.get("paid_otherwise") else typed or shown["phone_shown"]
+    return {**shown, "phone_shown": own, "phone_typed": typed}
 
 
 # Compressed though it is secret: it repeats nothing of a request whose sender does not know its address already.
@@ -49,7 +50,8 @@ def payment(request: HttpRequest, transaction_id: uuid.UUID) -> HttpResponse:
     if found.status != Status.PENDING:
         deliveries.note_sent(found.pk, found.version, deliveries.Channel.PAGE, watched=False)
     template = "payments/_status.html" if is_htmx(request) else "payments/payment.html"
-    context = {"payment": screen_for(request, facts(found)), "order": found.order}
+    shown = screen_for(request, facts(found))
+    context = {"payment": shown, "order": found.order, "by_hand_open": shown["state"] == "not_paid"}
     return capability(render(request, template, context))
 
 
