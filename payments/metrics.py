@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 
 from payments import reconciler, spool, waiting
-from payments.models import Callback, Discrepancy, Status, Transaction
+from payments.models import Callback, Confirmation, Discrepancy, ReceiptClaim, Status, Transaction
 
 _gauges: dict[str, tuple[str, Callable[[], float]]] = {}
 
@@ -47,6 +47,14 @@ def _evidence() -> Iterator[Metric]:
     for row in Callback.objects.order_by().values("state").annotate(callbacks=Count("id")):
         callbacks.add_metric([row["state"]], row["callbacks"])
     yield callbacks
+    by_hand = GaugeMetricFamily("papo_confirmations", "C2B confirmations by state", labels=["state"])
+    for found in Confirmation.objects.order_by().values("state").annotate(confirmations=Count("id")):
+        by_hand.add_metric([found["state"]], found["confirmations"])
+    yield by_hand
+    claims = GaugeMetricFamily("papo_receipt_claims", "Codes that customers sent, by state", labels=["state"])
+    for said in ReceiptClaim.objects.order_by().values("state").annotate(claims=Count("id")):
+        claims.add_metric([said["state"]], said["claims"])
+    yield claims
     waiting_for_staff = GaugeMetricFamily("papo_discrepancies_open", "Unresolved discrepancies", labels=["kind"])
     unresolved = Discrepancy.objects.filter(resolved_at=None).order_by()
     for finding in unresolved.values("kind").annotate(found=Count("id")):

@@ -11,6 +11,7 @@ from uuid import UUID
 
 import structlog
 from django.conf import settings
+from django.contrib.auth.models import AbstractBaseUser
 from django.db import IntegrityError
 from django.db.transaction import atomic
 from django.utils import timezone
@@ -26,8 +27,10 @@ Kind = Discrepancy.Kind
 OPEN_STATES = (State.RECEIVED, State.CHECKING, State.UNMATCHED)
 
 
-def count(confirmation: Confirmation, *, note: str, source: Source = Source.C2B) -> str:
+def count(confirmation: Confirmation, *, note: str, by: AbstractBaseUser | None = None) -> str:
     """Count the money of a confirmation for what it names; return what became of it, in words for staff.
+
+    `by`: the person who decides that it is this order's, whatever others have named.
 
     A receipt that a payment holds already is counted: this is then one more word about that payment. For nothing that
     we know it waits for staff as UNMATCHED.
@@ -35,13 +38,13 @@ def count(confirmation: Confirmation, *, note: str, source: Source = Source.C2B)
     for _attempt in range(2):
         try:
             with atomic():
-                return _count(confirmation, note=note, source=source)
+                return _count(confirmation, note=note, by=by)
         except IntegrityError:
             continue  # the receipt was counted meanwhile: read again, now it is held
     return "still waiting: the receipt is being counted elsewhere"
 
 
-def _count(confirmation: Confirmation, *, note: str, source: Source) -> str:
+def _count(confirmation: Confirmation, *, note: str, by: AbstractBaseUser | None) -> str:
     order_id = confirmation.order_id
     if order_id is not None:
         lock_order(order_id)
@@ -53,12 +56,12 @@ def _count(confirmation: Confirmation, *, note: str, source: Source) -> str:
         return repeat(confirmation, held)
     if order_id is None or confirmation.amount is None:
         return finish(confirmation, State.UNMATCHED, f"{note}: for no order that we know")
-    if _is_named_for_another(confirmation):
+    if by is None and _is_named_for_another(confirmation):
         return finish(confirmation, State.UNMATCHED, f"{note}: two orders are named for it")
     prompt = confirmation.transaction
     if prompt is not None and prompt.amount == confirmation.amount:
         return _count_for_prompt(confirmation, prompt.pk, note=note)
-    return _count_for_order(confirmation, order_id, note=note, source=source)
+    return _count_for_order(confirmation, order_id, note=note, by=by)
 
 
 def lock_order(order_id: UUID) -> None:
@@ -80,7 +83,9 @@ def _is_named_for_another(confirmation: Confirmation) -> bool:
     return rivals.exclude(order=None).exclude(order=confirmation.order_id).exists()
 
 
-def _count_for_order(confirmation: Confirmation, order_id: UUID, *, note: str, source: Source) -> str:
+def _count_for_order(
+    confirmation: Confirmation, order_id: UUID, *, note: str, by: AbstractBaseUser | None = None
+) -> str:
     payment = Transaction.objects.create(
         order_id=order_id,
         environment=confirmation.environment,
@@ -92,7 +97,7 @@ def _count_for_order(confirmation: Confirmation, order_id: UUID, *, note: str, s
         mpesa_receipt_number=confirmation.trans_id,
         expires_at=timezone.now(),
     )
-    transition(payment.pk, Status.COMPLETED, source=source, note=note)
+    transition(payment.pk, Status.COMPLETED, source=Source.STAFF if by else Source.C2B, note=note, by=by)
     return finish(confirmation, State.COUNTED, f"counted: {note}", transaction=payment)
 
 
@@ -105,7 +110,7 @@ def _count_for_prompt(confirmation: Confirmation, payment_id: UUID, *, note: str
         return finish(confirmation, State.COUNTED, "the receipt of the prompt")
     if payment.status == Status.COMPLETED:
         # The prompt was paid, and then the same reference once more, by hand: that is money of its own.
-        return _count_for_order(confirmation, payment.order_id, note=note, source=Source.C2B)
+        return _count_for_order(confirmation, payment.order_id, note=note)
     told: dict[str, Any] = {"result_code": "0", "mpesa_receipt_number": receipt}
     if transition(payment.pk, Status.COMPLETED, source=Source.C2B, note=note, **told):
         return finish(confirmation, State.COUNTED, "completed the prompt")

@@ -1,0 +1,124 @@
+"""The panel to pay by hand, the form for the SMS, and the order page that looks again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.urls import reverse
+from django.utils import timezone
+
+from payments.models import Reason, ReceiptClaim, Status
+from payments.tests.by_hand import announce, pay_by_hand
+from tests.factories import make_order, make_transaction
+
+pytestmark = pytest.mark.django_db
+
+
+def page(client: Any, name: str, key: object, **query: str) -> str:
+    return str(client.get(reverse(name, args=[key]), query).content.decode())
+
+
+def test_the_panel_names_pay_bill_account_and_exact_amount(client: Any, settings: Any) -> None:
+    order = make_order()
+    payment = make_transaction(order=order)
+    for shown in (page(client, "order", make_order().pk), page(client, "payment", payment.pk)):
+        assert 'id="by-hand"' in shown
+        assert f'<code id="business">{settings.MPESA_SHORTCODE}</code>' in shown
+        assert '<code id="due">1500</code>' in shown
+    assert f'<code id="account">{order.account_number}</code>' in page(client, "payment", payment.pk)
+
+
+def test_a_till_has_no_account_number(client: Any, settings: Any) -> None:
+    settings.MPESA_TILL_NUMBER = "654321"
+    shown = page(client, "order", make_order().pk)
+    assert '<code id="business">654321</code>' in shown
+    assert 'id="account"' not in shown
+
+
+def test_the_panel_is_open_after_a_failed_attempt_and_asks_for_the_rest(client: Any) -> None:
+    order = make_order()
+    failed = make_transaction(order=order, status=Status.FAILED, reason=Reason.CANCELLED, failed_at=timezone.now())
+    assert '<details class="by-hand" id="by-hand" open>' in page(client, "payment", failed.pk)
+    assert '<details class="by-hand" id="by-hand" open>' in page(client, "order", order.pk)
+    pay_by_hand(order, 600)
+    assert '<code id="due">900</code>' in page(client, "payment", failed.pk)
+    assert "KES 900 is still due" in page(client, "order", order.pk)
+
+
+def test_the_page_of_a_part_leads_to_paying_the_rest(client: Any) -> None:
+    order = make_order()
+    part = pay_by_hand(order, 600).transaction
+    assert part is not None
+    shown = page(client, "payment", part.pk)
+    assert "Part of it has arrived" in shown
+    assert "Pay the other KES 900" in shown
+    document = client.get("/payments/status/", {"transaction_id": part.pk}).json()
+    assert (document["phone_number"], document["status"], document["amount"]) == ("2547•••••126", "COMPLETED", 600)
+
+
+def test_a_paid_order_has_no_panel(client: Any) -> None:
+    order = make_order()
+    pay_by_hand(order)
+    assert 'id="by-hand"' not in page(client, "order", order.pk)
+
+
+# The SMS --------------------------------------------------------------------------------------------------------
+
+
+def send(client: Any, order: Any, sms: str, **fields: Any) -> str:
+    answer = client.post(reverse("paid_by_hand", args=[order.pk]), {"sms": sms, **fields})
+    assert answer.status_code == 303
+    return str(answer.headers["Location"])
+
+
+def test_one_answer_for_unknown_foreign_and_used_codes(client: Any) -> None:
+    used, foreign = pay_by_hand(make_order(), receipt="UKP7X00001"), announce("WRONG", 1500, receipt="UKP7X00002")
+    order = make_order()
+    answers = {send(client, order, code) for code in (used.trans_id, foreign.trans_id, "UKP7X00003")}
+    assert answers == {f"/orders/{order.pk}/?told=looking#by-hand"}
+    assert ReceiptClaim.objects.count() == 3
+    assert "We are looking for this payment" in page(client, "order", order.pk, told="looking")
+
+
+def test_it_leads_back_to_the_payments_page_but_only_to_one_of_this_order(client: Any) -> None:
+    order = make_order()
+    payment, other = make_transaction(order=order), make_transaction()
+    assert send(client, order, "UKP7X00004", payment=payment.pk).startswith(f"/payments/{payment.pk}/?told=")
+    for strange in (other.pk, "https://evil.example/", ""):
+        assert send(client, order, "UKP7X00004", payment=strange).startswith(f"/orders/{order.pk}/")
+
+
+def test_what_holds_no_code_is_said_and_costs_no_try(client: Any) -> None:
+    order = make_order()
+    for _ in range(6):
+        assert "told=no_code" in send(client, order, "I paid you yesterday")
+    assert "told=looking" in send(client, order, "UKP7X00005")
+
+
+def test_the_sixth_code_is_one_too_many(client: Any) -> None:
+    order = make_order()
+    answers = [send(client, order, f"UKP7X0001{number}") for number in range(6)]
+    assert ["told=often" in answer for answer in answers] == [False] * 5 + [True]
+    assert "contact the shop" in page(client, "order", order.pk, told="often")
+
+
+def test_what_a_link_says_was_told_shows_only_our_own_words(client: Any) -> None:
+    assert "<script>" not in page(client, "order", make_order().pk, told="<script>alert(1)</script>")
+
+
+def test_an_unknown_order_is_404(client: Any) -> None:
+    url = reverse("paid_by_hand", args=["00000000-0000-4000-8000-000000000000"])
+    assert client.post(url, {"sms": "UKP7X00006"}).status_code == 404
+
+
+# The order's page looks again -----------------------------------------------------------------------------------
+
+
+def test_the_order_page_is_told_to_load_again_when_its_money_has_changed(client: Any) -> None:
+    order = make_order()
+    url = page(client, "order", order.pk).split('hx-get="')[1].split('"')[0]
+    assert client.get(url).status_code == 204
+    announce(order.account_number, 1500, receipt="UKP7X00007")
+    assert client.get(url).headers["HX-Refresh"] == "true"
+    assert "M-PESA is confirming it" in page(client, "order", order.pk)
