@@ -67,6 +67,7 @@ reconnectMaxDelay: 3_500,
 reconnectCodes: { includes: (code) => !DO_NOT_COME_BACK.includes(code) },
 pauseOnBackground: false,
 };
+const byHand = document.getElementById("by-hand");
 const payment = () => document.getElementById("payment");
 const version = () => Number(payment().dataset.version);
 const heading = () => payment().querySelector("h1").textContent;
@@ -94,12 +95,14 @@ let painted = version();
 let told = words();
 live.addEventListener("htmx:after:swap", () => {
 startClocks();
+byHand.querySelector("#due").textContent = payment().dataset.due;
 if (version() !== painted) tellSeen();
 painted = version();
 if (words() === told) return;
 told = words();
 document.title = heading() + afterHeading;
 const paid = payment().dataset.state === "paid";
+byHand.open ||= payment().dataset.state === "not_paid";
 say(told, paid ? "alert" : "words");
 if (paid && navigator.userActivation?.hasBeenActive) navigator.vibrate?.(80);
 });

@@ -31,8 +31,7 @@ def take_back(apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ("payments", "0010_refunds"),
-        ("payments", "0008_staff_groups"),
+        ("payments", "0014_what_the_board_counts"),
     ]
 
     operations = [migrations.RunPython(grant, take_back)]
