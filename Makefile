@@ -4,7 +4,7 @@ PY := .venv/bin/python
 PIP := $(PY) -m pip install -qq --disable-pip-version-check --require-hashes --no-deps
 
 .DEFAULT_GOAL := help
-.PHONY: help run install test test-long faults lint format bench bundle messages lock clean programs
+.PHONY: help run install test test-long faults lint format bench lighthouse screenshots bundle messages lock clean programs
 .DELETE_ON_ERROR:
 
 # A copied or half-made environment is made again.
@@ -45,6 +45,12 @@ faults: programs ## break the whole shop in every way, for up to an hour; goes o
 
 bench: programs ## measure, each ratio beside the floor of the same run
 	$(PY) -m bench
+
+lighthouse: programs ## let Lighthouse judge the payment page; needs Node and npm
+	$(PY) -m tools.lighthouse
+
+screenshots: programs ## draw the README's pictures anew
+	$(PY) -m tools.screenshots
 
 bundle: .venv/.runtime ## write the one script that pages load
 	$(PY) tools/bundle.py

@@ -186,12 +186,16 @@
     const number = digits.length === 9 ? `254${digits}` : "";
     race?.stop();
     if (page.getElementById("payment")?.dataset.status !== "PENDING") return;
-    if (number && !phone.contentWindow.location.pathname.includes(number)) phone.src = `/simulator/phone/${number}/#handset`;
+    if (number && !phone.contentWindow.location.pathname.includes(number)) phone.src = `/simulator/phone/${number}/`;
     byId("pay").disabled = !number;
     sayRace("Four are watching. Type any four digits on the phone.");
     race = new Race(id, number);
   }
   shop.addEventListener("load", follow);
+  phone.addEventListener("load", () => {
+    const handset = phone.contentDocument.getElementById("handset");
+    if (handset) phone.contentWindow.scrollTo(0, handset.offsetTop); // a #fragment would scroll this page as well
+  });
 
   // A payment without a click: a basket, a phone of its own, and the request -----------------------------------------------
 
@@ -204,7 +208,7 @@
     try {
       const order = await call("POST", "/api/orders/", { items: [{ sku: "kiondo", quantity: 1 }] });
       if (!order.ok) return sayRace(order.body?.detail ?? "The shop took no order.");
-      phone.src = `/simulator/phone/254${chosen.slice(1)}/#handset`;
+      phone.src = `/simulator/phone/254${chosen.slice(1)}/`;
       const push = await call("POST", "/payments/stk-push/", { order_id: order.body.order_id, phone_number: chosen });
       const id = push.body?.transaction_id;
       if (id) shop.src = `/payments/${id}/`;
