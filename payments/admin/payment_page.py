@@ -14,8 +14,9 @@ from django.utils.translation import gettext as _
 from logs import redact
 from payments.admin.acting import ACTS, resolvable
 from payments.admin.common import body_text
-from payments.models import Action, Callback, Discrepancy, Status, Transaction, TransactionEvent
+from payments.models import Action, Callback, Discrepancy, Transaction, TransactionEvent
 from payments.phone_numbers import mask_local
+from payments.refunds import refundable
 
 
 def payment_page(
@@ -39,7 +40,7 @@ def payment_page(
         "discrepancies": _discrepancies(payment),
         "callbacks": _callbacks(payment, sees_bodies),
         "acts": [act for act in ACTS.values() if act.may(request.user) and act.is_offered(payment)],
-        "may_refund": payment.status == Status.COMPLETED and request.user.has_perm("payments.refund_transaction"),
+        "may_refund": bool(refundable(payment)) and request.user.has_perm("payments.refund_transaction"),
         "refunds": payment.refunds.select_related("requested_by"),
         "may_resolve": ACTS["resolve"].may(request.user),
     }

@@ -18,7 +18,7 @@ from payments import refunds
 from payments.admin.common import ReadOnly, user_of
 from payments.models import Discrepancy, Refund, Transaction
 from payments.phone_numbers import mask_local
-from payments.refunds.decisions import PERMISSION, prepared
+from payments.refunds.decisions import PERMISSION, prepared, waiting_for_person
 from shop.models import LARGEST_AMOUNT
 
 FACTS = (
@@ -61,7 +61,8 @@ class RefundAdmin(ReadOnly):
         ]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        shown = {"prepared": prepared() if request.user.has_perm(PERMISSION) else []}
+        may = request.user.has_perm(PERMISSION)
+        shown = {"prepared": prepared() if may else [], "waiting": waiting_for_person() if may else []}
         return super().changelist_view(request, {**(extra_context or {}), **shown})
 
     def change_view(

@@ -42,6 +42,13 @@ def prepared() -> QuerySet[Discrepancy]:
     return found.exclude(transaction__in=begun).select_related("transaction__order").order_by("opened_at")
 
 
+def waiting_for_person() -> QuerySet[Refund]:
+    """Return the refunds that go on only when somebody decides: to be approved, to be sent, or unknown for good."""
+    mine = Refund.objects.filter(environment=settings.MPESA_ENVIRONMENT).select_related("transaction__order")
+    unsent, lost = Q(state=State.REQUESTED, sent_at=None), Q(state=State.UNKNOWN, ask_after=None)
+    return mine.filter(unsent | lost).order_by("requested_at")
+
+
 def request_reversal(transaction_id: UUID, *, amount: int, reason: str, by: AbstractBaseUser) -> Refund:
     """Write down that M-PESA shall send `amount` KES back; `send` does it, above the limit only once approved.
 

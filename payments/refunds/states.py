@@ -69,6 +69,6 @@ def _give_back(refund: Refund, note: str) -> None:
     payment = Transaction.objects.get(pk=refund.transaction_id)
     seen_to = [Kind.OVERPAID] if payment.excess and payment.refunded_amount >= payment.excess else []
     if payment.refunded_amount == payment.amount:
-        seen_to = list(PREPARED_FOR)
+        seen_to = [*PREPARED_FOR, Kind.LATE]  # nobody has to deliver anything for it
     prepared = payment.discrepancies.filter(kind__in=seen_to, resolved_at=None)
     prepared.update(resolved_at=timezone.now(), resolved_by=refund.requested_by_id, resolution=note[:250])

@@ -86,6 +86,7 @@ def test_the_second_person_finds_a_button(client: Any, supervisor: User, payment
     page = client.post(prepare_url(payment), form(), follow=True).content.decode()
     assert "A second person has to approve" in page
     refund = Refund.objects.get()
+    assert "Waiting for a person" in client.get("/admin/payments/refund/").content.decode()
     assert "somebody other than" in decide(client, refund, decision="approve")
     client.force_login(make_supervisor("kamau"))
     decide(client, refund, decision="approve")

@@ -85,6 +85,8 @@ def _word(payment: Transaction) -> str:
 
 
 def _mark(payment: Transaction) -> str:
+    if payment.refunded_amount:
+        return _("sent back")
     if payment.surplus:
         return _("paid twice")
     return _("late") if payment.late else ""

@@ -81,5 +81,7 @@ async def test_money_that_came_twice_goes_back_and_the_open_page_says_so(
     await expect(supervisor.locator("#content")).to_contain_text("Sent back")
     await supervisor.goto(f"{market.base_url}/admin/payments/refund/")
     await expect(supervisor.get_by_text("Money that should go back")).to_have_count(0)
+    await supervisor.goto(f"{market.base_url}/admin/payments/live/")
+    await expect(supervisor.get_by_role("main")).to_contain_text("sent back")
     await customer.goto(f"{market.base_url}/payments/{paid_twice}/receipt/")
     await expect(customer.get_by_role("main")).to_contain_text("Sent back")
