@@ -100,7 +100,22 @@ def _includes_daraja(resolver: URLResolver) -> bool:
 def check_production(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     """Explain what must not be when real money is taken."""
     found = [*_check_public_base_url(), *_check_hosts(), *_check_secrets(), *_check_credentials(), *_check_mail()]
+    found += _check_by_hand()
     return [message for message in found if message]
+
+
+def _check_by_hand() -> list[CheckMessage]:
+    messages: list[CheckMessage] = []
+    if not settings.MPESA_INITIATOR_NAME:
+        sentence = "MPESA_INITIATOR_NAME is empty: M-PESA cannot be asked, and what is paid by hand waits for staff."
+        messages.append(checks.Warning(sentence, id="papo.W013"))
+    if settings.C2B_PATH_SECRETS == settings.CALLBACK_SECRETS:
+        sentence = (
+            "C2B_PATH_SECRET is empty, so the path that Safaricom takes only once would change with CALLBACK_SECRET; "
+            "give it a key of its own before register_c2b_urls."
+        )
+        messages.append(checks.Warning(sentence, id="papo.W014"))
+    return messages
 
 
 def _check_public_base_url() -> list[CheckMessage]:

@@ -22,6 +22,7 @@ urlpatterns = [
     path("payments/<uuid:transaction_id>/", views.payment, name="payment"),
     path("payments/<uuid:transaction_id>/check/", views.check, name="payment_check"),
     path("payments/<uuid:transaction_id>/receipt/", views.receipt, name="receipt"),
+    re_path(r"^api/orders/(?P<order_id>[^/]+)/by-hand/?$", views.api_by_hand, name="api_by_hand"),
     re_path(r"^api/orders/(?P<order_id>[^/]+)/?$", views.api_order, name="api_order"),
     re_path(r"^api/schema/?$", views.schema, name="schema"),
     re_path(r"^healthz/?$", views.healthz, name="healthz"),

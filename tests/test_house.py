@@ -107,7 +107,7 @@ def _documents() -> str:
 def test_the_documents_name_only_commands_that_exist() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
     assert set(re.findall(r"`make ([a-z-]+)", _documents())) <= targets
-    assert set(re.findall(r"manage\.py ([a-z_]+)", _documents())) <= set(get_commands())
+    assert set(re.findall(r"manage\.py ([a-z0-9_]+)", _documents())) <= set(get_commands())
 
 
 def test_the_documents_name_only_files_that_exist() -> None:

@@ -122,3 +122,28 @@ def test_the_order_page_is_told_to_load_again_when_its_money_has_changed(client:
     announce(order.account_number, 1500, receipt="UKP7X00007")
     assert client.get(url).headers["HX-Refresh"] == "true"
     assert "M-PESA is confirming it" in page(client, "order", order.pk)
+
+
+# For programs ---------------------------------------------------------------------------------------------------
+
+
+def test_a_program_reads_what_to_type_and_sends_the_code(client: Any, settings: Any) -> None:
+    order = make_order()
+    url = f"/api/orders/{order.pk}/by-hand/"
+    told = client.get(url).json()
+    assert (told["kind"], told["business_number"]) == ("pay_bill", settings.MPESA_SHORTCODE)
+    assert (told["account_number"], told["amount_due"]) == (order.account_number, 1500)
+    pay_by_hand(make_order(), receipt="UKP7X00101")
+    answers = [
+        client.post(url, {"sms": sms}, content_type="application/json")
+        for sms in ("UKP7X00101", "UKP7X00102 Confirmed.")
+    ]
+    assert {(answer.status_code, answer.content) for answer in answers} == {(202, answers[0].content)}
+    settings.MPESA_TILL_NUMBER = "654321"
+    assert (client.get(url).json()["kind"], client.get(url).json()["account_number"]) == ("till", None)
+
+
+@pytest.mark.parametrize("sms", [None, 5, "", "no code", ["UKP7X00103"]])
+def test_a_program_that_sends_no_code_is_told_which_field(client: Any, sms: object) -> None:
+    answer = client.post(f"/api/orders/{make_order().pk}/by-hand/", {"sms": sms}, content_type="application/json")
+    assert (answer.status_code, answer.json()["field"]) == (400, "sms")

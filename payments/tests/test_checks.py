@@ -85,6 +85,7 @@ PRODUCTION = {
     "PUBLIC_BASE_URL": "https://shop.example",
     "ALLOWED_HOSTS": ["shop.example"],
     "MPESA_PASSKEY": "a-passkey-of-our-own",
+    "C2B_PATH_SECRETS": ["c" * 40],
     "TRUSTED_PROXIES": ("10.0.0.1",),
 }
 
@@ -97,6 +98,8 @@ PRODUCTION = {
         ({"PUBLIC_BASE_URL": "https://mpesa.example"}, ["papo.W010"]),
         ({"TRUSTED_PROXIES": ()}, ["papo.W011"]),
         ({"EMAIL_BACKEND": "django.core.mail.backends.console.EmailBackend"}, ["papo.W012"]),
+        ({"MPESA_INITIATOR_NAME": ""}, ["papo.W013"]),
+        ({"C2B_PATH_SECRETS": ["k" * 40], "CALLBACK_SECRETS": ["k" * 40]}, ["papo.W014"]),
         ({"ALLOWED_HOSTS": ["*"]}, ["papo.E011"]),
         ({"CALLBACK_SECRETS": ["n" * 40, "s" * 40], "SECRET_KEY": "s" * 40}, ["papo.E013"]),
         ({"MPESA_PASSKEY": checks.SANDBOX_PASSKEY_START + "0" * 32}, ["papo.E012"]),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from payments.views.by_hand import paid_by_hand
+from payments.views.by_hand import api_by_hand, paid_by_hand
 from payments.views.c2b import c2b_confirmation, c2b_validation
 from payments.views.callbacks import callback, mpesa_stk_push_callback
 from payments.views.page import check, payment, receipt
@@ -13,6 +13,7 @@ from payments.views.status import api_order, payment_status
 
 __all__ = [
     "STKPushView",
+    "api_by_hand",
     "api_order",
     "c2b_confirmation",
     "c2b_validation",
