@@ -134,6 +134,11 @@ def _resolve(payment: Transaction, by: AbstractBaseUser, said: dict[str, Any]) -
     return _("It is noted that this has been seen to.")
 
 
+def _has_phone(payment: Transaction) -> bool:
+    """Whether we know the number at all: of money paid by hand M-PESA tells only parts of it."""
+    return payment.phone_number.isdigit()
+
+
 def _found_unpaid(payment: Transaction) -> bool:
     return payment.status == Status.FAILED and payment.reason == Reason.UNDER_REVIEW
 
@@ -156,7 +161,7 @@ ACTS = {
             gettext_lazy("Send the prompt again"),
             gettext_lazy("The same phone is asked to pay what is due for the order, as if the customer had asked."),
             Nothing,
-            lambda payment: payment.status == Status.FAILED and payment.order.status == "OPEN",
+            lambda payment: _has_phone(payment) and payment.status == Status.FAILED and payment.order.status == "OPEN",
             _resend,
         ),
         PageAct(
@@ -174,7 +179,7 @@ ACTS = {
             gettext_lazy("See the whole phone number"),
             gettext_lazy("It is written down that you have seen it."),
             Why,
-            lambda payment: True,
+            _has_phone,
             _see_phone,
             shows=True,
         ),

@@ -13,7 +13,7 @@ from django.urls import path
 from django.utils.translation import gettext_lazy as _
 
 from payments.admin.acting import act_on_payment
-from payments.admin.common import ReadOnly, ask_reason, reason_given, user_of
+from payments.admin.common import ReadOnly, ask_reason, reason_given, shown_moment, user_of
 from payments.admin.filters import LIST_FILTERS
 from payments.admin.payment_page import payment_page
 from payments.models import Transaction
@@ -27,21 +27,10 @@ class TransactionAdmin(ReadOnly):
     """The payments of this environment, the newest first; a payment has a page of its own (payment_page.py)."""
 
     payment = ""
-    list_display = (
-        "created_at",
-        "order",
-        "phone",
-        "amount",
-        "status",
-        "reason",
-        "mpesa_receipt_number",
-        "settled_by",
-        "late",
-        "surplus",
-    )
+    list_display = ("when", "order", "phone", "kes", "status", "reason", "mpesa_receipt_number", "settled_by", "marks")
     list_filter = LIST_FILTERS
     list_select_related = ("order",)
-    sortable_by = ("created_at",)  # the one order that has an index behind it
+    sortable_by = ("when",)  # the one order that has an index behind it
     ordering = ("-created_at",)
     show_facets = admin.ShowFacets.NEVER  # each would count all rows
     actions = ("complete_after_review", "leave_unpaid_after_review")
@@ -49,9 +38,27 @@ class TransactionAdmin(ReadOnly):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Transaction]:
         return super().get_queryset(request).filter(environment=settings.MPESA_ENVIRONMENT)
 
+    @admin.display(description=_("When"), ordering="created_at")
+    def when(self, payment: Transaction) -> str:
+        return shown_moment(payment.created_at)
+
     @admin.display(description=_("Phone"))
     def phone(self, payment: Transaction) -> str:
         return mask_local(payment.phone_number)
+
+    @admin.display(description="KES")
+    def kes(self, payment: Transaction) -> str:
+        return f"{payment.amount:,}"
+
+    @admin.display(description=_("Marks"))
+    def marks(self, payment: Transaction) -> str:
+        """Return what is odd about a payment, in words."""
+        marks = {
+            _("Under review"): payment.under_review,
+            _("Paid late"): payment.late,
+            _("Paid twice"): payment.surplus,
+        }
+        return ", ".join(str(mark) for mark, is_set in marks.items() if is_set)
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         search = Search.of(request.GET)

@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from logs import redact
 from payments.admin.acting import ACTS, resolvable
 from payments.admin.common import body_text
-from payments.models import Action, Callback, Discrepancy, Transaction, TransactionEvent
+from payments.models import Action, Callback, Delivery, Discrepancy, Transaction, TransactionEvent
 from payments.phone_numbers import mask_local
 from payments.refunds import refundable
 
@@ -39,6 +39,7 @@ def payment_page(
         "notes": [event for event in events if event.action == Action.NOTE],
         "discrepancies": _discrepancies(payment),
         "callbacks": _callbacks(payment, sees_bodies),
+        "delivery": _delivery(payment),
         "acts": [act for act in ACTS.values() if act.may(request.user) and act.is_offered(payment)],
         "may_refund": bool(refundable(payment)) and request.user.has_perm("payments.refund_transaction"),
         "refunds": payment.refunds.select_related("requested_by"),
@@ -67,6 +68,16 @@ def _attempts(payment: Transaction) -> list[dict[str, Any]]:
         {"payment": other, "number": number, "phone": mask_local(other.phone_number), "is_this": other == payment}
         for number, other in enumerate(tried, start=1)
     ]
+
+
+def _delivery(payment: Transaction) -> dict[str, Any] | None:
+    """Return how the end of the payment reached its customer; None while it has not ended."""
+    told = Delivery.objects.filter(pk=payment.pk).first()
+    if told is None:
+        return None
+    began = told.received_at or told.committed_at
+    seen_after = (told.painted_at - began).total_seconds() if told.painted_at else None
+    return {"told": told, "seen_after": None if seen_after is None else f"{max(0.0, seen_after):,.2f} s"}
 
 
 def _discrepancies(payment: Transaction) -> list[dict[str, Any]]:

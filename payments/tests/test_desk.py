@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from payments.admin.acting import ACTS
 from payments.daraja.client import QueryAnswer
-from payments.models import Action, Discrepancy, Reason, Source, Status, Transaction, TransactionEvent
+from payments.models import Action, Delivery, Discrepancy, Reason, Source, Status, Transaction, TransactionEvent
 from payments.signals import transaction_changed
 from payments.tests.conftest import FakeDaraja
 from tests.factories import make_transaction
@@ -253,3 +253,18 @@ def test_the_page_asks_the_database_as_often_for_many_lines_as_for_few(
         post_callback(payment, code=code)
     with django_assert_num_queries(expected):
         client.get(url(payment))
+
+
+def test_the_page_says_whether_the_customer_saw_the_end(as_tier: Any, post_callback: Any) -> None:
+    client, payment = as_tier("Viewer"), make_transaction()
+    assert "has not ended" in client.get(url(payment)).text
+    post_callback(payment)
+    now = timezone.now()
+    moments = {"received_at": now - timedelta(seconds=1), "committed_at": now}
+    delivery, _ = Delivery.objects.update_or_create(pk=payment.pk, defaults={"version": payment.version, **moments})
+    assert "nobody was watching" in client.get(url(payment)).text
+    delivery.sent_at, delivery.painted_at, delivery.channel, delivery.watched = now, now, "socket", True
+    delivery.save()
+    page = client.get(url(payment)).text
+    assert "1.00 s after it came in" in page
+    assert "Socket" in page
