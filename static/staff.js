@@ -31,7 +31,8 @@ function listen(path, hear) {
 
 async function look(part) {
   const answer = await fetch(location.href, { headers: { "X-Fragment": "1" } }).catch(() => null);
-  if (!answer?.ok || answer.redirected) return;
+  if (answer?.redirected) return location.assign(answer.url); // what was waited for, or the login
+  if (!answer?.ok) return;
   const text = await answer.text();
   if (text === part.dataset.shown) return;
   part.dataset.shown = text;

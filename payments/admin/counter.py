@@ -131,12 +131,9 @@ def counter_order(request: HttpRequest, order_id: UUID) -> HttpResponse:
     if payment:
         return _see_other("counter_payment", payment.pk)
     url = f"{settings.PUBLIC_BASE_URL}{reverse('order', args=[order.pk])}"
-    context: dict[str, Any] = {
-        **admin.site.each_context(request),
-        "title": _("Scan to pay KES %(amount)s") % {"amount": f"{order.amount_due:,}"},
-        "order": order,
-        "url": url,
-        "qr_code": qr_code(url),
-        "look_again_after": LOOK_AGAIN_AFTER,
-    }
+    context: dict[str, Any] = {"order": order, "url": url, "qr_code": qr_code(url)}
+    if request.headers.get("X-Fragment"):
+        return capability(render(request, "payments/admin/_counter_order.html", context))
+    title = _("Scan to pay KES %(amount)s") % {"amount": f"{order.amount_due:,}"}
+    context |= {**admin.site.each_context(request), "title": title, "look_again_after": LOOK_AGAIN_AFTER}
     return capability(render(request, "payments/admin/counter_order.html", context))
