@@ -20,7 +20,7 @@ from django.utils.timezone import localtime
 from django.utils.translation import gettext_lazy as _
 
 from logs import redact
-from payments.models import Callback, Confirmation
+from payments.models import Callback, Confirmation, ConversationResult
 from payments.search import named
 
 SHOWN_OF_BODY = 2_000  # characters
@@ -75,12 +75,12 @@ def shown_moment(moment: datetime) -> str:
     return date_format(localtime(moment), "j M Y, H:i:s")
 
 
-def body_text(callback: Callback | Confirmation) -> str:
+def body_text(callback: Callback | Confirmation | ConversationResult) -> str:
     """Return what was posted as staff may read it: redacted, and not endless."""
     return redact(bytes(callback.body).decode(errors="replace"))[:SHOWN_OF_BODY]
 
 
-def folded_body(callback: Callback | Confirmation) -> SafeString:
+def folded_body(callback: Callback | Confirmation | ConversationResult) -> SafeString:
     return format_html("<details><summary>{}</summary><pre>{}</pre></details>", _("Show"), body_text(callback))
 
 

@@ -52,7 +52,7 @@ def begin(search: Search, *, by: AbstractBaseUser, with_pii: bool = False, why: 
 async def lines(export: Export) -> AsyncIterator[bytes]:
     """Yield the file, batch by batch; between two of them no connection to the database is held."""
     after: tuple[datetime, Any] | None = None
-    yield _text([[*_HEAD, *(_HEAD_WITH_PII if export.with_pii else ())]], start=BYTE_ORDER_MARK)
+    yield csv_text([[*_HEAD, *(_HEAD_WITH_PII if export.with_pii else ())]], start=BYTE_ORDER_MARK)
     while True:
         batch, after = await sync_to_async(_next_batch)(export, after)
         if not batch:
@@ -73,7 +73,7 @@ def _next_batch(export: Export, after: tuple[datetime, Any] | None) -> tuple[byt
             setattr(export, name, value)
         if not found:
             return b"", None
-        return _text(_cells(payment, export) for payment in found), (found[-1].created_at, found[-1].pk)
+        return csv_text(_cells(payment, export) for payment in found), (found[-1].created_at, found[-1].pk)
     finally:
         release_connection()
 
@@ -109,7 +109,8 @@ def harmless(cell: Any) -> Any:
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(_DANGEROUS) else cell
 
 
-def _text(rows: Any, *, start: str = "") -> bytes:
+def csv_text(rows: Any, *, start: str = "") -> bytes:
+    """Return rows as CSV, each cell harmless; `start` goes before them as it is."""
     out = io.StringIO()
     out.write(start)
     writer = csv.writer(out)

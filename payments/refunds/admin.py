@@ -12,11 +12,13 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html_join
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from payments import refunds
-from payments.admin.common import ReadOnly, user_of
-from payments.models import Discrepancy, Refund, Transaction
+from payments.admin.common import ReadOnly, folded_body, shown_moment, user_of
+from payments.models import ConversationResult, Discrepancy, Refund, Transaction
 from payments.phone_numbers import mask_local
 from payments.refunds.decisions import PERMISSION, prepared, waiting_for_person
 from shop.models import LARGEST_AMOUNT
@@ -24,7 +26,7 @@ from shop.models import LARGEST_AMOUNT
 FACTS = (
     *("transaction", "phone", "amount", "method", "reason", "state", "outcome", "receipt"),
     *("requested_by", "requested_at", "needs_second_person", "approved_by", "approved_at"),
-    *("sent_at", "ended_at", "ask_after", "asked", "conversation", "environment"),
+    *("sent_at", "ended_at", "ask_after", "asked", "conversation", "evidence", "environment"),
 )
 
 
@@ -46,11 +48,18 @@ class RefundAdmin(ReadOnly):
     list_select_related = ("transaction", "requested_by", "approved_by")
     date_hierarchy = "requested_at"
     fields = FACTS
-    readonly_fields = ("phone",)
+    readonly_fields = ("phone", "evidence")
 
     @admin.display(description=_("Phone"))
     def phone(self, refund: Refund) -> str:
         return mask_local(refund.transaction.phone_number)
+
+    @admin.display(description=_("What arrived"))
+    def evidence(self, refund: Refund) -> SafeString | str:
+        """Return what M-PESA posted about it, and about our questions, redacted and folded."""
+        about = ConversationResult.objects.filter(conversation__subject=str(refund.pk))
+        rows = ((shown_moment(row.received_at), row.outcome, row.copies, folded_body(row)) for row in about)
+        return format_html_join("", "<div>{} · {} · {} × {}</div>", rows) or "–"
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view

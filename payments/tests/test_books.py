@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.contrib.auth.models import Permission, User
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import CommandError, call_command
@@ -397,7 +398,10 @@ def test_the_lists_and_their_search_open(client: Any, supervisor: User) -> None:
 
 
 def rows_of(response: Any) -> list[list[str]]:
-    text = b"".join(response.streaming_content).decode("utf-8-sig")
+    async def collect() -> bytes:
+        return b"".join([part async for part in response.streaming_content])
+
+    text = async_to_sync(collect)().decode("utf-8-sig")
     return list(csv.reader(io.StringIO(text)))
 
 
