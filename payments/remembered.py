@@ -64,8 +64,10 @@ def recent_ids(request: HttpRequest) -> list[UUID]:
 
 
 def recent_payments(request: HttpRequest) -> Iterable[Transaction]:
-    """Return this browser's payments, newest first."""
+    """Return this browser's payments, newest first; of several attempts at one order the last."""
     ids = recent_ids(request)
     known = Transaction.objects.select_related("order").filter(environment=settings.MPESA_ENVIRONMENT)
     found = known.in_bulk(ids) if ids else {}
-    return [found[transaction_id] for transaction_id in ids if transaction_id in found]
+    newest_first = [found[transaction_id] for transaction_id in ids if transaction_id in found]
+    last_attempts = {payment.order_id: payment for payment in reversed(newest_first)}
+    return [payment for payment in newest_first if last_attempts[payment.order_id] == payment]
