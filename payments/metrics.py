@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 
 from payments import reconciler, spool, waiting
-from payments.models import Callback, Confirmation, Discrepancy, ReceiptClaim, Status, Transaction
+from payments.models import Callback, Confirmation, Discrepancy, Mail, ReceiptClaim, Status, Transaction
 
 _gauges: dict[str, tuple[str, Callable[[], float]]] = {}
 
@@ -24,6 +24,7 @@ class _Collector:
     def collect(self) -> Iterator[Metric]:
         yield from _payments()
         yield from _evidence()
+        yield from _letters()
         for name, (description, read) in _gauges.items():
             gauge = GaugeMetricFamily(f"papo_{name}", description)
             gauge.add_metric([], read())
@@ -60,6 +61,19 @@ def _evidence() -> Iterator[Metric]:
     for finding in unresolved.values("kind").annotate(found=Count("id")):
         waiting_for_staff.add_metric([finding["kind"]], finding["found"])
     yield waiting_for_staff
+
+
+def _letters() -> Iterator[Metric]:
+    letters = GaugeMetricFamily("papo_letters", "E-mail by state", labels=["state"])
+    mine = Mail.objects.filter(environment=settings.MPESA_ENVIRONMENT)
+    states = {
+        "sent": mine.exclude(sent_at=None),
+        "waiting": mine.exclude(send_after=None),
+        "given_up": mine.filter(sent_at=None, send_after=None),
+    }
+    for state, found in states.items():
+        letters.add_metric([state], found.count())
+    yield letters
 
 
 def metrics_text() -> bytes:

@@ -15,6 +15,7 @@ from django.db.transaction import atomic, set_rollback
 from django.utils import timezone
 
 from payments import mail, reconciler
+from payments.metrics import metrics_text
 from payments.models import Mail
 from payments.tests.conftest import raising
 
@@ -71,12 +72,14 @@ def test_a_mail_server_that_fails_is_asked_again_at_growing_gaps_and_then_left(
 ) -> None:
     monkeypatch.setattr(EmailMessage, "send", raising(ConnectionRefusedError("asha@example.com")))
     mail.enqueue(**LETTER)
+    now = timezone.now()
+    monkeypatch.setattr(timezone, "now", lambda: now)
     gaps = []
     for _attempt in range(len(mail.GAPS) + 1):
-        Mail.objects.update(send_after=timezone.now())
+        Mail.objects.update(send_after=now)
         assert mail.send_due() == 0
         letter = Mail.objects.get()
-        gaps.append(letter.send_after and round((letter.send_after - timezone.now()).total_seconds()))
+        gaps.append(letter.send_after and (letter.send_after - now).total_seconds())
     assert gaps == [*mail.GAPS, None]
     assert (letter.attempts, letter.error, letter.sent_at) == (len(mail.GAPS) + 1, "ConnectionRefusedError", None)
 
@@ -179,3 +182,30 @@ def test_a_letter_that_is_being_sent_elsewhere_is_left_alone() -> None:
     mail.enqueue(**LETTER)
     Mail.objects.update(send_after=timezone.now() + timedelta(seconds=100))
     assert mail.send_due() == 0
+
+
+@pytest.mark.django_db
+def test_staff_see_what_left_and_what_did_not_without_address_or_text(admin_client: Any) -> None:
+    mail.enqueue(**LETTER)
+    mail.enqueue(**{**LETTER, "key": "receipt:2", "subject": "Another"})
+    mail.send_due()
+    listed = admin_client.get("/admin/payments/mail/").text
+    found = admin_client.get("/admin/payments/mail/?q=Another").text
+    opened = admin_client.get(f"/admin/payments/mail/{Mail.objects.first().pk}/change/").text
+    assert "a•••@example.com" in listed
+    assert "1 letter" in found
+    for page in (listed, opened):
+        assert "asha@" not in page
+        assert "Thank you." not in page
+
+
+@pytest.mark.django_db
+def test_metrics_count_letters_by_what_became_of_them() -> None:
+    for number, state in enumerate(["sent", "waiting", "given_up", "given_up"]):
+        mail.enqueue(**{**LETTER, "key": f"receipt:{number}"})
+        moment = timezone.now()
+        left = {"sent_at": moment if state == "sent" else None, "send_after": moment if state == "waiting" else None}
+        Mail.objects.filter(key=f"receipt:{number}").update(**left)
+    text = metrics_text().decode()
+    for state, count in {"sent": 1, "waiting": 1, "given_up": 2}.items():
+        assert f'papo_letters{{state="{state}"}} {count}.0' in text
