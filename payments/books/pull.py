@@ -9,6 +9,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from payments.books.movements import Line, keep
+from payments.c2b.pulled import take_listed
 from payments.daraja import operator
 from payments.daraja.client import DarajaError, OutcomeUnknown
 from payments.daraja.operator import PulledRow
@@ -57,6 +58,7 @@ def _read(reading: Reading, start: datetime, end: datetime) -> None:
                 raise
             continue
         keep(reading, lines)
+        take_listed(lines)
         at, piece = until, AT_ONCE
 
 

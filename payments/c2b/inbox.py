@@ -7,6 +7,7 @@ moves no money (C2B_TRUST_BELOW excepted). A crash between storing and understan
 from __future__ import annotations
 
 import hashlib
+import json
 
 import structlog
 from django.conf import settings
@@ -119,6 +120,30 @@ def _store(
     except IntegrityError:
         Confirmation.objects.filter(dedup_key=key).update(copies=F("copies") + 1)
         return Confirmation.objects.get(dedup_key=key)
+
+
+def keep_told(message: Message, *, how: str) -> Confirmation:
+    """Keep money that M-PESA itself has named, and that nobody had confirmed to us, like a confirmation; once."""
+    prompt, order = named(message)
+    key = hashlib.sha256(f"{settings.MPESA_ENVIRONMENT}|told|{message.trans_id}".encode()).hexdigest()
+    return Confirmation.objects.get_or_create(
+        dedup_key=key,
+        defaults={
+            "environment": settings.MPESA_ENVIRONMENT,
+            "body": json.dumps({**vars(message), "told_by": how}).encode(),
+            "received_at": timezone.now(),
+            "is_trusted": True,
+            "trans_id": message.trans_id,
+            "amount": message.amount,
+            "bill_ref_number": message.bill_ref_number,
+            "msisdn": message.msisdn,
+            "transaction": prompt,
+            "order": order,
+            "state": State.UNMATCHED,
+            "outcome": f"M-PESA told of it: {how}"[:250],
+            "processed_at": timezone.now(),
+        },
+    )[0]
 
 
 def _reject(arrived: Arrived, why: str) -> bool:

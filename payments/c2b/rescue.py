@@ -8,7 +8,6 @@ read alike, and whoever is right sees the page turn green.
 
 from __future__ import annotations
 
-import json
 import re
 from datetime import timedelta
 
@@ -19,7 +18,8 @@ from django.db.transaction import atomic
 from django.utils import timezone
 
 from payments.c2b.counting import OPEN_STATES, count, holder_of
-from payments.c2b.message import may_be_same_phone
+from payments.c2b.inbox import keep_told
+from payments.c2b.message import Message, may_be_same_phone
 from payments.models import Channel, Confirmation, ReceiptClaim
 from shop.limits import Limit, address_digest
 from shop.limits import count as count_try
@@ -118,29 +118,10 @@ def hear_completed(code: str, amount: int | None, msisdn: str) -> None:
     if not claims:
         return
     if holder_of(code) is None and not _confirmations(code).filter(is_trusted=True).exists():
-        _keep(code, amount, msisdn)
+        keep_told(Message(code, amount, "", "", msisdn), how="Transaction Status, when a customer sent its code")
     for one in claims:
         if not settle_claim(one):
             _end(one, State.FOR_STAFF, "real, and it cannot be counted")
-
-
-def _keep(code: str, amount: int | None, msisdn: str) -> None:
-    told = {"TransID": code, "TransAmount": amount, "MSISDN": msisdn, "from": "Transaction Status"}
-    Confirmation.objects.get_or_create(
-        dedup_key=f"told.{settings.MPESA_ENVIRONMENT}.{code}",
-        defaults={
-            "environment": settings.MPESA_ENVIRONMENT,
-            "body": json.dumps(told).encode(),
-            "received_at": timezone.now(),
-            "is_trusted": True,
-            "trans_id": code,
-            "amount": amount,
-            "msisdn": msisdn,
-            "state": Confirmation.State.UNMATCHED,
-            "outcome": "M-PESA told of it when a customer sent its code",
-            "processed_at": timezone.now(),
-        },
-    )
 
 
 def hear_denied(code: str, *, is_final: bool, again_after: timedelta) -> None:
