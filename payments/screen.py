@@ -69,6 +69,8 @@ def screen(facts: Facts) -> dict[str, Any]:
         "completed_local": local(facts["completed_at"]),
         "order_due": facts["order_due"],
     }
+    if facts["status"] == Status.FAILED and facts["paid_otherwise"] and facts["order_due"]:
+        shown["amount"] = facts["order_due"]  # what another prompt would ask for
     if not other_money.is_paid_otherwise(facts):
         return shown
     paid = facts["paid_otherwise"]

@@ -65,10 +65,12 @@ def _when_failed(facts: Facts) -> list[str]:
     # Under review no longer, and still with that reason: a supervisor has decided that it is not paid.
     is_decided = facts["reason"] == Reason.UNDER_REVIEW
     words = words_for(facts["reason"], facts["result_code"], is_decided=is_decided)
-    said = [str(words.heading), *other_money.words_after_part(facts)]
+    part = other_money.words_after_part(facts)
+    said = [str(words.heading), *part]
     if facts["reason"] == Reason.UNKNOWN and facts["result_code"]:
         said.append(_("M-PESA's code is %(code)s.") % {"code": facts["result_code"]})
-    if proves_no_money(facts["reason"], facts["failed_by"]) and not is_decided:
+    # Beside "KES 600 has arrived" it would be read as a lie, though it is true of this prompt.
+    if proves_no_money(facts["reason"], facts["failed_by"]) and not is_decided and not part:
         said.append(str(NO_MONEY_TAKEN))
     return said + _advice_when_failed(facts, str(words.advice))
 
