@@ -4,7 +4,7 @@ PY := .venv/bin/python
 PIP := $(PY) -m pip install -qq --disable-pip-version-check --require-hashes --no-deps
 
 .DEFAULT_GOAL := help
-.PHONY: help run install test test-long faults lint format bench lighthouse screenshots bundle messages lock clean programs
+.PHONY: help run install test test-long prod-smoke faults lint format bench lighthouse screenshots bundle messages lock clean programs
 .DELETE_ON_ERROR:
 
 # A copied or half-made environment is made again.
@@ -28,6 +28,9 @@ test: programs lint ## the whole suite, on SQLite in memory and again on Postgre
 test-long: programs ## what does not fit into `make test`
 	$(PY) -m pytest --fail-on-skip -m long
 	$(PY) -m tests.services $(PY) -m pytest --fail-on-skip -m 'long and not browser'
+
+prod-smoke: programs ## nginx, two workers, PostgreSQL and Redis as they are deployed, hurt in every way; 3 minutes
+	$(PY) -m pytest --fail-on-skip -m long tests/production
 
 lint: .venv/.development ## style, types, arrows between the apps, templates
 	$(PY) -m ruff check

@@ -9,12 +9,13 @@ from typing import Any
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "settings")
 
-from django.core.asgi import get_asgi_application
+import django
 
-django_application = get_asgi_application()
+django.setup(set_prefix=False)
 
 from channels.routing import ProtocolTypeRouter
 
+from handlers import HttpApplication
 from middleware import BoundedBodies, TrustedProxies
 from payments.callback_route import CallbackRoute
 from payments.checks import refuse_wrong_settings
@@ -22,7 +23,7 @@ from realtime import background, life
 from realtime.routing import websocket_application
 
 refuse_wrong_settings()
-http_application = CallbackRoute(BoundedBodies(django_application))
+http_application = CallbackRoute(BoundedBodies(HttpApplication()))
 router = TrustedProxies(ProtocolTypeRouter({"http": http_application, "websocket": websocket_application}))
 
 

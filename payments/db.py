@@ -46,12 +46,13 @@ class DatabaseThreads:
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `function` in one of the threads, off the loop; raises what it raises."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, lambda: _keeping_connection(function, *args, **kwargs))
+        return await loop.run_in_executor(self._threads, lambda: keeping_connection(function, *args, **kwargs))
 
 
-def _keeping_connection(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+def keeping_connection(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call `function` on this thread's connection and keep that for the next, unless something was wrong with it."""
     try:
         return with_living_connection(function, *args, **kwargs)
     finally:
-        if connection.errors_occurred:
+        if connection.errors_occurred and not connection.in_atomic_block:
             connection.close()

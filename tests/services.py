@@ -35,13 +35,14 @@ def free_port() -> int:
 def find_program(name: str) -> str:
     """Return the path of a program of PostgreSQL or Redis; Debian keeps PostgreSQL's out of PATH."""
     versions = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
-    path = shutil.which(name) or next((str(found / name) for found in versions[::-1] if (found / name).exists()), None)
+    found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin")  # where Debian keeps nginx
+    path = found or next((str(folder / name) for folder in versions[::-1] if (folder / name).exists()), None)
     if not path:
         raise SystemExit(f"{name} is not installed; `sh tools/need.sh` installs what the tests need.")
     return path
 
 
-def _unprivileged() -> dict[str, Any]:
+def unprivileged() -> dict[str, Any]:
     """Return how to start a process as somebody else than root."""
     if os.geteuid() != 0:
         return {}
@@ -51,9 +52,9 @@ def _unprivileged() -> dict[str, Any]:
 
 
 @contextmanager
-def _directory() -> Iterator[Path]:
+def directory_of_services() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="papo-services-", ignore_cleanup_errors=True) as path:
-        if user := _unprivileged():
+        if user := unprivileged():
             os.chown(path, user["user"], user["group"])
         yield Path(path)
 
@@ -62,7 +63,7 @@ def _directory() -> Iterator[Path]:
 def _program(arguments: list[str], directory: Path, is_ready: Callable[[], object]) -> Iterator[None]:
     log = directory.parent / f"{directory.name}.{Path(arguments[0]).name}.log"
     with open(log, "wb") as output:
-        process = subprocess.Popen(arguments, stdout=output, stderr=output, cwd=directory, **_unprivileged())
+        process = subprocess.Popen(arguments, stdout=output, stderr=output, cwd=directory, **unprivileged())
     try:
         _wait_for(is_ready, process, log)
         yield
@@ -89,14 +90,14 @@ def _wait_for(is_ready: Callable[[], object], process: subprocess.Popen[bytes], 
 def running_postgresql(*, durable: bool = False) -> Iterator[str]:
     """Yield a DATABASE_URL. Only a `durable` one waits for the disk: the tests survive no power cut anyway."""
     port, settings = free_port(), [] if durable else ["-c", "fsync=off", "-c", "full_page_writes=off"]
-    with _directory() as directory:
+    with directory_of_services() as directory:
         data = str(directory / "data")
         subprocess.run(
             [find_program("initdb"), "-D", data, "-U", "papo", "-E", "UTF8", "--locale=C", "-A", "trust", "--no-sync"],
             check=True,
             stdout=subprocess.DEVNULL,
             cwd=directory,
-            **_unprivileged(),
+            **unprivileged(),
         )
         command = [find_program("postgres"), "-D", data, "-p", str(port), "-c", "listen_addresses=127.0.0.1"]
         command += ["-c", f"unix_socket_directories={directory}", "-c", "max_connections=300", *settings]
@@ -109,7 +110,7 @@ def running_postgresql(*, durable: bool = False) -> Iterator[str]:
 def running_redis() -> Iterator[str]:
     """Yield a REDIS_URL; nothing is kept on disk."""
     port = free_port()
-    with _directory() as directory:
+    with directory_of_services() as directory:
         command = [find_program("redis-server"), "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
         client = redis.Redis(port=port)
         with _program(command, directory, client.ping):

@@ -22,6 +22,7 @@ EXAMPLE = REPOSITORY / ".env.example"
 SHOWN = re.compile(r"# ([A-Z][A-Z0-9_]+)=(.*)")
 LONGEST_FUNCTION = 40  # lines
 OF_COMPOSE = {"POSTGRES_USER", "POSTGRES_DB", "POSTGRES_PASSWORD"}  # of PostgreSQL's own image
+OF_NGINX = {"PAPO_LISTEN", "PAPO_TLS", "PAPO_WORKER_1", "PAPO_WORKER_2"}  # of deploy/nginx/papo.conf.template
 
 
 def _shown() -> dict[str, str]:
@@ -115,24 +116,58 @@ def test_the_documents_name_only_files_that_exist() -> None:
         assert (REPOSITORY / path).exists(), path
 
 
+YAML = ["docker-compose.yml", *map(str, Path("deploy").rglob("*.yml"))]
+
+
 def _compose() -> dict[str, object]:
     return dict(yaml.safe_load((REPOSITORY / "docker-compose.yml").read_text())["services"])
 
 
 def test_every_service_of_compose_is_watched_and_waited_for() -> None:
     services = _compose()
-    assert set(services) == {"web", "reconciler", "postgres", "redis"}
+    production = {"migrate", "web-1", "web-2", "reconciler", "nginx", "postgres", "redis"}
+    assert set(services) == {"web"} | production
+    assert {name for name, service in services.items() if service.get("profiles") == ["prod"]} == production
     assert all("healthcheck" in service for service in services.values())
-    waits = services["web"]["depends_on"]
-    assert {name: wait["condition"] for name, wait in waits.items()} == {
-        "postgres": "service_healthy",
-        "redis": "service_healthy",
-    }
+    for worker in ("web-1", "web-2", "reconciler"):
+        assert {name: wait["condition"] for name, wait in services[worker]["depends_on"].items()} == {
+            "migrate": "service_completed_successfully",
+            "postgres": "service_healthy",
+            "redis": "service_healthy",
+        }
+
+
+def test_production_runs_what_prod_smoke_runs() -> None:
+    """tests/production/ takes its commands from here, so they are the same; these are the ones that it needs."""
+    commands = {name: " ".join(service.get("command", [])) for name, service in _compose().items()}
+    assert commands["migrate"] == "python manage.py prepare"
+    assert commands["web-1"] == commands["web-2"] == "python manage.py worker"
+    assert commands["reconciler"] == "python manage.py reconcile_payments --loop"
+    assert "--maxmemory-policy noeviction" in commands["redis"]
+    units = "".join(path.read_text() for path in (REPOSITORY / "deploy").glob("*.service"))
+    for command in ("manage.py worker", "manage.py reconcile_payments --loop", "manage.py serve"):
+        assert command in units
+
+
+def test_compose_and_its_proxy_agree() -> None:
+    template = (REPOSITORY / "deploy/nginx/papo.conf.template").read_text()
+    assert set(re.findall(r"\$\{(\w+)\}", template)) == set(_compose()["nginx"]["environment"])
+    for volume in _compose()["nginx"]["volumes"]:
+        source = volume.split(":")[0]
+        assert source == "./deploy/tls" or (REPOSITORY / source).is_file()
+
+
+def test_the_yaml_is_well_formed_for_its_linter() -> None:
+    found = subprocess.run(
+        [sys.executable, "-m", "yamllint", "-d", "{extends: relaxed, rules: {line-length: {max: 130}}}", *YAML],
+        cwd=REPOSITORY, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert found.returncode == 0, found.stdout
 
 
 def test_compose_sets_only_variables_that_exist() -> None:
     for service in _compose().values():
-        assert set(service.get("environment", {})) <= settings.env.names_read | OF_COMPOSE
+        assert set(service.get("environment", {})) <= settings.env.names_read | OF_COMPOSE | OF_NGINX
 
 
 def test_the_container_runs_commands_that_exist_and_not_as_root() -> None:

@@ -2,6 +2,7 @@
 # Install what the tests need beside Python, or say in one line what to install.
 missing=""
 command -v redis-server >/dev/null || missing="$missing redis-server"
+command -v nginx >/dev/null || missing="$missing nginx-light"
 command -v chromium >/dev/null || missing="$missing chromium"
 command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$missing postgresql"
 [ -z "$missing" ] && exit 0

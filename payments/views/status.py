@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 
 from jsonhttp import Problem, json_route
 from payments import deliveries, waiting
-from payments.db import release_connection
+from payments.db import keeping_connection
 from payments.documents import Facts, document, facts, is_final, load_facts, poll_after
 from payments.models import Status
 from payments.views.naming import order_named, parse_uuid, refuse_guesser
@@ -73,18 +73,11 @@ def _whole_number(request: HttpRequest, name: str, default: int) -> int:
 
 
 async def _load(request: HttpRequest, transaction_id: uuid.UUID) -> Facts:
-    return await sync_to_async(_load_and_release)(request, transaction_id)
-
-
-def _load_and_release(request: HttpRequest, transaction_id: uuid.UUID) -> Facts:
-    try:
-        about = load_facts(transaction_id)
-        if about is None:
-            refuse_guesser(request)
-            raise _payment_unknown()
-        return about
-    finally:
-        release_connection()
+    about = await sync_to_async(keeping_connection)(load_facts, transaction_id)
+    if about is None:
+        await sync_to_async(keeping_connection)(refuse_guesser, request)
+        raise _payment_unknown()
+    return about
 
 
 def _status_response(request: HttpRequest, about: Facts) -> HttpResponse:

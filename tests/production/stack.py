@@ -1,0 +1,206 @@
+"""The production topology of docker-compose.yml as processes on loopback: nginx, two workers, reconciler, services.
+
+What each process runs is read from docker-compose.yml and deploy/nginx/, so what is tested is what is deployed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import psycopg
+import redis
+import requests
+import yaml
+
+from tests.server import REPOSITORY, RunningServer
+from tests.services import directory_of_services, find_program, free_port, unprivileged
+
+STOPPED_WITHIN = 30  # seconds
+READY_WITHIN = 60  # seconds
+NGINX_MAIN = """daemon off; master_process on; pid {directory}/nginx.pid; error_log {directory}/nginx.log warn;
+events {{ worker_connections 4096; }}
+http {{
+    access_log off; default_type application/octet-stream;
+    client_body_temp_path {directory}/body; proxy_temp_path {directory}/proxy; fastcgi_temp_path {directory}/fastcgi;
+    uwsgi_temp_path {directory}/uwsgi; scgi_temp_path {directory}/scgi;
+    include {directory}/papo.conf;
+}}
+"""
+
+
+def compose() -> dict[str, Any]:
+    return dict(yaml.safe_load((REPOSITORY / "docker-compose.yml").read_text()))
+
+
+def command_of(service: str) -> list[str]:
+    """Return what a service of docker-compose.yml runs, with this environment's Python."""
+    program, *arguments = compose()["services"][service]["command"]
+    return [sys.executable if program == "python" else find_program(program), *arguments]
+
+
+class Process:
+    """A program that can be stopped, killed and started again on the same port."""
+
+    def __init__(self, command: list[str], log: Path, is_ready: Callable[[], object], **options: Any) -> None:
+        self._command, self._log, self._is_ready, self._options = command, log, is_ready, options
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with open(self._log, "ab") as log:
+            self._process = subprocess.Popen(self._command, stdout=log, stderr=log, **self._options)
+        give_up = time.monotonic() + READY_WITHIN
+        while not self._answers():
+            assert self._process.poll() is None, self._log.read_text(errors="replace")
+            assert time.monotonic() < give_up, self._log.read_text(errors="replace")
+            time.sleep(0.05)
+
+    def _answers(self) -> bool:
+        with contextlib.suppress(psycopg.Error, redis.RedisError, requests.RequestException):
+            return bool(self._is_ready())
+        return False
+
+    def end(self, number: signal.Signals = signal.SIGTERM) -> None:
+        if self._process is not None:
+            self._process.send_signal(number)
+            self._process.wait(timeout=STOPPED_WITHIN)
+            self._process = None
+
+
+class Stack:
+    """The running topology; `base_url` is nginx."""
+
+    def __init__(self, directory: Path, daraja_url: str) -> None:
+        self.directory = directory
+        self.port = free_port()
+        self.base_url = f"http://127.0.0.1:{self.port}"
+        self.postgresql, self._database_url = _postgresql(directory)
+        self.redis, self._redis_url = _redis(directory)
+        self.settings = {
+            "ENV_FILE": str(directory / ".env"),
+            "DATABASE_URL": self._database_url,
+            "REDIS_URL": self._redis_url,
+            "PUBLIC_BASE_URL": self.base_url,
+            "TRUSTED_PROXIES": "127.0.0.1",
+            "DARAJA_BASE_URL": daraja_url,
+            "RATE_LIMITS": "off",
+            "CALLBACK_SPOOL_DIR": str(directory / "spool"),
+            "SIMULATOR_RECORD": str(directory / "simulator.sqlite3"),
+            "MPESA_QUERY_AFTER_SECONDS": "3600",  # what a callback does not settle stays unsettled, and is seen
+            "MPESA_EXPIRE_AFTER_SECONDS": "7200",
+        }
+        self.workers = [self._worker(name) for name in ("web-1", "web-2")]
+        self.reconciler = Process(
+            command_of("reconciler"), directory / "reconciler.log", lambda: True,
+            cwd=REPOSITORY, env={**os.environ, **self.settings},
+        )  # fmt: skip
+        self.nginx = self._nginx()
+
+    def _worker(self, name: str) -> RunningServer:
+        directory = self.directory / name
+        directory.mkdir()
+        # The last words of the service's command: "manage.py worker".
+        return RunningServer(directory, command=command_of(name)[-1], **self.settings)
+
+    def _nginx(self) -> Process:
+        (self.directory / "tls.conf").write_text("# plain on loopback\n")
+        values = {"PAPO_LISTEN": f"127.0.0.1:{self.port}", "PAPO_TLS": str(self.directory / "tls.conf")}
+        for number, worker in enumerate(self.workers, start=1):
+            values[f"PAPO_WORKER_{number}"] = f"127.0.0.1:{worker.port}"
+        template = (REPOSITORY / "deploy/nginx/papo.conf.template").read_text()
+        (self.directory / "papo.conf").write_text(_filled_in(template, values))
+        main = self.directory / "nginx.conf"
+        main.write_text(NGINX_MAIN.format(directory=self.directory))
+        command = [
+            find_program("nginx"),
+            "-c",
+            str(main),
+            "-p",
+            str(self.directory),
+            "-e",
+            str(self.directory / "nginx.log"),
+        ]
+        ready = lambda: requests.get(f"{self.base_url}/readyz", timeout=5).status_code == 200  # noqa: E731
+        return Process(command, self.directory / "nginx.out", ready)
+
+    def start(self) -> None:
+        self.postgresql.start()
+        self.redis.start()
+        environment = {**os.environ, **self.settings}
+        subprocess.run(command_of("migrate"), cwd=REPOSITORY, env=environment, check=True)
+        for worker in self.workers:
+            worker.start()
+        self.reconciler.start()
+        self.nginx.start()
+
+    def stop(self) -> None:
+        with ExitStack() as stack:
+            for process in (self.postgresql, self.redis):
+                stack.callback(process.end, signal.SIGINT)
+            for worker in self.workers:
+                stack.callback(worker.stop)
+            stack.callback(self.reconciler.end)
+            stack.callback(self.nginx.end, signal.SIGQUIT)
+
+
+def _filled_in(template: str, values: dict[str, str]) -> str:
+    """Do what the official image does with a template: only its own variables, nginx's own stay."""
+    return Template(template.replace("$", "$$").replace("$${", "${")).substitute(values)
+
+
+def _postgresql(directory: Path) -> tuple[Process, str]:
+    port, data = free_port(), directory / "postgresql"
+    data.mkdir()
+    if user := unprivileged():
+        os.chown(data, user["user"], user["group"])
+    options = {"cwd": data, **unprivileged()}
+    initdb = [
+        find_program("initdb"),
+        "-D",
+        str(data),
+        "-U",
+        "papo",
+        "-E",
+        "UTF8",
+        "--locale=C",
+        "-A",
+        "trust",
+        "--no-sync",
+    ]
+    subprocess.run(initdb, check=True, stdout=subprocess.DEVNULL, **options)
+    command = [find_program("postgres"), "-D", str(data), "-p", str(port), "-c", "listen_addresses=127.0.0.1"]
+    command += ["-c", f"unix_socket_directories={data}", "-c", "max_connections=200"]
+    url = f"postgres://papo@127.0.0.1:{port}/postgres"
+
+    def answers() -> bool:
+        psycopg.connect(url, connect_timeout=2).close()
+        return True
+
+    return Process(command, directory / "postgresql.log", answers, **options), url
+
+
+def _redis(directory: Path) -> tuple[Process, str]:
+    port = free_port()
+    command = [*command_of("redis"), "--port", str(port), "--bind", "127.0.0.1"]
+    client = redis.Redis(port=port)
+    return Process(command, directory / "redis.log", client.ping, cwd=directory), f"redis://127.0.0.1:{port}/0"
+
+
+@contextmanager
+def running_stack(daraja_url: str) -> Iterator[Stack]:
+    with directory_of_services() as directory:
+        stack = Stack(directory, daraja_url)
+        try:
+            stack.start()
+            yield stack
+        finally:
+            stack.stop()
