@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import time
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,6 +14,7 @@ import requests
 from tests.faults.rig.cluster import EXPIRE_AFTER, Cluster
 from tests.faults.rig.customers import Customer, Customers
 
+_SECRETS = re.compile(r"ws_CO_\d|[0-9a-f]{32}\.[0-9a-f]{32}")
 CONVERGED_WITHIN = 10.0  # seconds, of every page after the end of any single fault
 TERMINAL_WITHIN = EXPIRE_AFTER + 20.0  # seconds after healing: budget, passes and a loaded machine
 
@@ -41,7 +44,18 @@ class Judge:
                 self._accuse(customer, "could not buy within the time that people have")
                 continue
             self._compare(customer, documents[customer.transaction_id])
+        self._look_for_leaks()
         return self.verdict
+
+    def _look_for_leaks(self) -> None:
+        """Look for whole phone numbers, CheckoutRequestIDs and callback tokens where they must not be."""
+        logs = "\n".join(worker.output for worker in self.cluster.workers)
+        if _SECRETS.search(logs):
+            self.verdict.violations.append("I9: a log holds a CheckoutRequestID or a callback token")
+        for customer in self.customers.all:
+            shown = json.dumps(customer.page.document) if customer.page else ""
+            if customer.phone_number in logs or customer.phone_number in shown:
+                self._accuse(customer, "I9: a whole phone number in a log or on a page")
 
     def _settled_documents(self) -> dict[str, dict[str, Any]]:
         """Wait until every payment has ended and everything that was paid is known, or time is up."""
