@@ -99,7 +99,8 @@ def _includes_daraja(resolver: URLResolver) -> bool:
 @register(Tags.security, deploy=True)
 def check_production(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     """Explain what must not be when real money is taken."""
-    found = [*_check_public_base_url(), *_check_hosts(), *_check_secrets(), *_check_credentials(), *_check_mail()]
+    found = [*_check_public_base_url(), *_check_hosts(), *_check_secrets(), *_check_credentials()]
+    found += [*_check_operator(), *_check_mail()]
     found += _check_by_hand()
     return [message for message in found if message]
 
@@ -162,6 +163,16 @@ def _check_mail() -> list[CheckMessage]:
         return []
     sentence = "EMAIL_URL is not set: receipts, with their addresses, are written to the server's output only."
     return [checks.Warning(sentence, id="papo.W012")]
+
+
+def _check_operator() -> list[CheckMessage]:
+    """Warn of an API operator that is only half set up: every refund through M-PESA would be refused."""
+    names = ("MPESA_INITIATOR_NAME", "MPESA_INITIATOR_PASSWORD", "MPESA_CERTIFICATE_FILE")
+    missing = [name for name in names if not getattr(settings, name)]
+    if settings.SIMULATOR or not missing or len(missing) == len(names):
+        return []
+    sentence = f"{', '.join(missing)} missing: M-PESA can neither send money back nor be asked about a receipt."
+    return [checks.Warning(sentence, id="papo.W015")]
 
 
 @register(Tags.database)

@@ -88,6 +88,8 @@ def _forget_evidence(payment: Transaction) -> None:
     """Take number and address out of what was kept; that it came, and what became of it, stays."""
     Mail.objects.filter(key=letter_key(payment)).delete()
     _callbacks_about(payment).update(body=b"", checkout_request_id="")
+    refunds = [str(pk) for pk in payment.refunds.values_list("pk", flat=True)]
+    ConversationResult.objects.filter(conversation__subject__in=refunds).update(body=b"")
     for finding in payment.discrepancies.all():
         evidence = json.loads(redact(json.dumps(finding.evidence)))
         Discrepancy.objects.filter(pk=finding.pk).update(evidence=evidence)

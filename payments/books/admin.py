@@ -31,6 +31,7 @@ from payments.models import Finding, Movement, Reading
 LARGEST_STATEMENT = 50 * 1024 * 1024  # bytes
 LONGEST_REPORT = 400  # days
 READINGS_SHOWN = 10
+LONGEST_IMPORT = timedelta(hours=1)  # one that runs for longer has been cut off
 FINDING_HEAD = ("Opened", "Happened", "Kind", "Receipt", "Ours (KES)", "M-PESA (KES)", "Note", "Payment", "Resolution")
 
 
@@ -127,7 +128,7 @@ class FindingAdmin(ReadOnly):
             "after": day.date + timedelta(days=1),
             "findings": day.findings.select_related("transaction")[:200],
             "readings": Reading.objects.select_related("started_by")[:READINGS_SHOWN],
-            "running": Reading.objects.filter(state=Reading.State.RUNNING).exists(),
+            "running": Reading.objects.filter(state="running", started_at__gt=timezone.now() - LONGEST_IMPORT).exists(),
             "form": form,
             "may_import": self.has_resolve_permission(request),
         }

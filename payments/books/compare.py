@@ -158,6 +158,7 @@ def _reversals(reading: Reading, period: Period) -> Iterator[Finding]:
         environment=reading.environment, kind=Movement.Kind.REVERSAL, completed_at__range=period
     )
     known = Refund.objects.filter(
+        Q(method=Refund.Method.REVERSAL) | Q(receipt=OuterRef("receipt")),  # cash accounts for no reversal
         transaction__mpesa_receipt_number=OuterRef("linked_receipt"),
         environment=reading.environment,
         state=Refund.State.DONE,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 
+import structlog
 from django.conf import settings
 from django.db.models import Count, QuerySet, Sum
 from django.utils import timezone
@@ -14,8 +16,11 @@ from django.utils.translation import gettext as _
 from payments import mail
 from payments.books.compare import compare
 from payments.books.pull import pull
+from payments.daraja.client import DarajaError
 from payments.models import Finding, Movement, Reading, Refund, Status, Transaction
 from shop.models import CURRENCY
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -107,15 +112,22 @@ def _is_covered(start: datetime, end: datetime) -> bool:
 
 
 def close_day(day: date, *, pulls: bool) -> Day:
-    """Read what M-PESA lists if asked to, compare, and write the letter about the day; raises DarajaError.
+    """Read what M-PESA lists if asked to, compare, and write the letter about the day.
 
-    Again for the same day, the letter is not written a second time.
+    Where M-PESA gives no list, the letter says that its record has not been read. Again for the same day, a letter is
+    written only if there is something new to say.
     """
     if pulls:
-        compare(pull())
+        try:
+            compare(pull())
+        except DarajaError as error:
+            log.warning("books.no_list", error=error.outcome)
     summary = load_day(day)
+    body = _letter(summary)
+    digest = hashlib.sha256(body.encode()).hexdigest()[:12]
     for address in settings.BOOKS_EMAIL:
-        mail.enqueue(key=f"day-close:{day}:{address}", to=address, subject=_subject(summary), body=_letter(summary))
+        key = f"day-close:{day}:{digest}:{hashlib.sha256(address.encode()).hexdigest()[:12]}"
+        mail.enqueue(key=key, to=address, subject=_subject(summary), body=body)
     return summary
 
 

@@ -39,6 +39,7 @@ class RefundForm(forms.Form):
     reference = forms.CharField(
         label=_("By hand: the receipt or reference, if there is one"), max_length=40, required=False
     )
+    key = forms.UUIDField(widget=forms.HiddenInput)  # the refund's id: sent twice, the form is one refund
 
 
 @admin.register(Refund)
@@ -86,7 +87,7 @@ class RefundAdmin(ReadOnly):
             raise PermissionDenied
         payment = get_object_or_404(Transaction.objects.select_related("order"), pk=transaction_id)
         found = payment.discrepancies.filter(resolved_at=None)
-        form = RefundForm(request.POST or None, initial={"reason": _words(found), "method": Refund.Method.REVERSAL})
+        form = RefundForm(request.POST or None, initial=_first(found))
         if request.method == "POST" and form.is_valid():
             try:
                 return self._shown(request, _begin(request, payment, form.cleaned_data))
@@ -128,14 +129,14 @@ class RefundAdmin(ReadOnly):
         return HttpResponseRedirect(reverse("admin:payments_refund_change", args=[refund.pk]))
 
 
-def _words(found: Any) -> str:
-    """Return the reason that a prepared refund begins with: what does not add up about the payment."""
-    kinds = (Discrepancy.Kind(finding.kind) for finding in found)
-    return ", ".join(str(kind.label) for kind in kinds)
+def _first(found: Any) -> dict[str, Any]:
+    """Return what a prepared refund begins with; its reason is what does not add up about the payment."""
+    words = ", ".join(str(Discrepancy.Kind(finding.kind).label) for finding in found)
+    return {"reason": words, "method": Refund.Method.REVERSAL, "key": uuid.uuid4()}
 
 
 def _begin(request: HttpRequest, payment: Transaction, given: dict[str, Any]) -> Refund:
-    typed = {"amount": given["amount"], "reason": given["reason"], "by": user_of(request)}
+    typed = {name: given[name] for name in ("amount", "reason", "key")} | {"by": user_of(request)}
     if given["method"] == Refund.Method.BY_HAND:
         return refunds.record_by_hand(payment.pk, reference=given["reference"], **typed)
     return refunds.send(refunds.request_reversal(payment.pk, **typed))

@@ -49,35 +49,56 @@ def waiting_for_person() -> QuerySet[Refund]:
     return mine.filter(unsent | lost).order_by("requested_at")
 
 
-def request_reversal(transaction_id: UUID, *, amount: int, reason: str, by: AbstractBaseUser) -> Refund:
+def request_reversal(
+    transaction_id: UUID, *, amount: int, reason: str, by: AbstractBaseUser, key: UUID | None = None
+) -> Refund:
     """Write down that M-PESA shall send `amount` KES back; `send` does it, above the limit only once approved.
 
-    Raises RefundRefused.
+    `key`: the id that a form gave it, so that the form sent twice is one refund. Raises RefundRefused.
     """
     if not credential.is_set_up():
         raise RefundRefused(_("M-PESA's API operator is not set up, so only refunds by hand can be noted."))
     with atomic():
+        if same := _written_before(transaction_id, key):
+            return same
         payment = _refundable_payment(transaction_id, amount, reason, by)
         if not payment.mpesa_receipt_number:
             raise RefundRefused(_("The M-PESA receipt of this payment is not known yet."))
         if payment.refunds.filter(method=Method.REVERSAL).exclude(state=State.FAILED).exists():
             raise RefundRefused(_("M-PESA reverses a payment once; give the rest back by hand."))
-        return _write(payment, Method.REVERSAL, amount, reason, by)
+        return _write(payment, Method.REVERSAL, amount, reason, by, key=key)
 
 
 def record_by_hand(
-    transaction_id: UUID, *, amount: int, reason: str, by: AbstractBaseUser, reference: str = ""
+    transaction_id: UUID,
+    *,
+    amount: int,
+    reason: str,
+    by: AbstractBaseUser,
+    reference: str = "",
+    key: UUID | None = None,
 ) -> Refund:
     """Note that `amount` KES was given back by hand (cash, or M-PESA's portal with its receipt as `reference`).
 
-    Above REFUND_SECOND_PERSON_ABOVE it counts once a second person has approved it. Raises RefundRefused.
+    Above REFUND_SECOND_PERSON_ABOVE it counts once a second person has approved it. `key`: as for a reversal. Raises
+    RefundRefused.
     """
     with atomic():
+        if same := _written_before(transaction_id, key):
+            return same
         payment = _refundable_payment(transaction_id, amount, reason, by)
-        refund = _write(payment, Method.BY_HAND, amount, reason, by, receipt=reference.strip()[:40])
+        refund = _write(payment, Method.BY_HAND, amount, reason, by, receipt=reference.strip()[:40], key=key)
         if not refund.needs_second_person:
             change(refund, State.DONE, outcome=f"{by}: {reason}")
         return refund
+
+
+def _written_before(transaction_id: UUID, key: UUID | None) -> Refund | None:
+    """Return the refund that the same form wrote; the order's lock keeps two copies of it from writing at once."""
+    if key is None or not Transaction.objects.filter(pk=transaction_id).exists():
+        return None
+    lock_payment(transaction_id)
+    return Refund.objects.filter(pk=key, transaction=transaction_id).first()
 
 
 def _refundable_payment(transaction_id: UUID, amount: int, reason: str, by: AbstractBaseUser) -> Transaction:
@@ -106,9 +127,17 @@ def _check_permission(by: AbstractBaseUser) -> None:
 
 
 def _write(
-    payment: Transaction, method: Refund.Method, amount: int, reason: str, by: AbstractBaseUser, receipt: str = ""
+    payment: Transaction,
+    method: Refund.Method,
+    amount: int,
+    reason: str,
+    by: AbstractBaseUser,
+    *,
+    key: UUID | None,
+    receipt: str = "",
 ) -> Refund:
     refund = Refund.objects.create(
+        **({"pk": key} if key else {}),
         transaction=payment,
         environment=payment.environment,
         method=method,

@@ -340,6 +340,33 @@ def test_the_letter_about_a_day_is_written_once(settings: Any, capsys: Any) -> N
     assert "1 findings open. The books do not match yet." in capsys.readouterr().out
 
 
+def test_a_day_is_closed_though_mpesa_gives_no_list(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.BOOKS_EMAIL = ["books@shop.example"]
+
+    def away(**asked: Any) -> list[PulledRow]:
+        raise DarajaThrottled("429", "", Reason.BUSY)
+
+    monkeypatch.setattr(operator, "pull_transactions", away)
+    call_command("close_day", day=date(2026, 11, 20), pull=True)
+    assert "has not been read for the whole day" in Mail.objects.get().body
+    read(line("UKK0000100", withdrawn="5", details="Charge"))
+    call_command("close_day", day=date(2026, 11, 20))
+    assert "the books match" in Mail.objects.latest("pk").subject
+
+
+def test_cash_does_not_account_for_a_reversal_in_the_portal() -> None:
+    user = User.objects.create_user("wanjiru")
+    payment = make_paid()
+    facts = {"transaction": payment, "environment": payment.environment, "requested_by": user, "state": "done"}
+    refund = Refund.objects.create(**facts, method="by_hand", amount=1500, receipt="till 3", ended_at=NOON)
+    back = line("UKK0000009", withdrawn="1500", details="Pay Bill Reversal", linked="UKK0000001")
+    compare(read(line("UKK0000001", paid_in="1500"), back))
+    assert found() == [("reversed", "UKK0000009")]
+    Finding.objects.all().delete()
+    Refund.objects.filter(pk=refund.pk).update(receipt="UKK0000009")  # noted with M-PESA's receipt of the way back
+    assert compare(Reading.objects.get()) == 0
+
+
 def test_the_command_shows_how_far_it_is(tmp_path: Any, capsys: Any) -> None:
     path = tmp_path / "statement.csv"
     path.write_text(PREAMBLE + HEADER + line("UKK0000001", paid_in="1500"))

@@ -118,3 +118,12 @@ def test_a_demo_user_and_simulated_money_outside_the_simulator_are_told(settings
     make_transaction(environment="simulator")
     User.objects.create_user(STAFF_NAME, is_active=True)
     assert _ids(checks.check_database(None, databases=["default"])) == ["papo.W020", "papo.E021"]
+
+
+def test_an_operator_that_is_half_set_up_is_named(settings: Any) -> None:
+    settings.SIMULATOR = False
+    settings.MPESA_INITIATOR_NAME = settings.MPESA_INITIATOR_PASSWORD = settings.MPESA_CERTIFICATE_FILE = ""
+    assert checks._check_operator() == []
+    settings.MPESA_INITIATOR_NAME = "operator"
+    [warning] = checks._check_operator()
+    assert "MPESA_INITIATOR_PASSWORD, MPESA_CERTIFICATE_FILE missing" in str(warning.msg)

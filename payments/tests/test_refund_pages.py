@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 import pytest
@@ -29,7 +30,8 @@ def supervisor(client: Any) -> User:
 
 
 def form(**changes: Any) -> dict[str, Any]:
-    return {"amount": "1500", "reason": "Paid twice", "method": "reversal", "reference": "", **changes}
+    typed = {"amount": "1500", "reason": "Paid twice", "method": "reversal", "reference": ""}
+    return {**typed, "key": str(uuid.uuid4()), **changes}
 
 
 def prepare_url(payment: Transaction) -> str:
@@ -71,6 +73,14 @@ def test_by_hand_is_the_same_object(client: Any, supervisor: User, payment: Tran
     refund = Refund.objects.get()
     assert (refund.state, refund.receipt) == ("done", "till 3")
     assert "Nothing of this payment can go back" in client.get(prepare_url(payment)).content.decode()
+
+
+def test_a_form_that_is_sent_twice_is_one_refund(client: Any, supervisor: User, payment: Transaction) -> None:
+    for method in ("by_hand", "reversal"):
+        once = form(method=method, amount="500")
+        for _ in range(2):
+            client.post(prepare_url(payment), once)
+    assert sorted(Refund.objects.values_list("method", "amount")) == [("by_hand", 500), ("reversal", 500)]
 
 
 def test_nobody_else_comes_in(client: Any, payment: Transaction) -> None:
