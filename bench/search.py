@@ -18,17 +18,18 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "settings")
 SIZES = (10_000, 100_000, 1_000_000)
 RUNS = 5
 PAGE = 100
+GAP = 20  # seconds from one payment to the next
 FILL = """
 INSERT INTO shop_order (id, account_number, status, amount, amount_paid, customer_name, customer_email, language,
                         created_at, fulfilment)
 SELECT md5('o' || n)::uuid, upper(lpad(to_hex(n), 8, 'Z')), 'OPEN', 1 + n %% 5000, 0, '', '', 'en',
-       now() - n * interval '20 seconds', 'to_pack'
+       now() - n * %(gap)s * interval '1 second', 'to_pack'
 FROM generate_series(%(first)s, %(last)s) n;
 INSERT INTO payments_transaction (id, order_id, environment, business_short_code, phone_number, amount,
     account_reference, channel, status, reason, settled_by, failed_by, version, merchant_request_id,
     checkout_request_id, result_code, result_desc, mpesa_receipt_number, late, surplus, under_review, earlier_paid,
     found_by_hand, excess, refunded_amount, asked_from, asked_in, created_at, updated_at, expires_at, checks,
-    queried_code)
+    queried_code, prompted_at, completed_at, failed_at)
 SELECT md5('t' || n)::uuid, md5('o' || n)::uuid, 'simulator', '174379', '2547' || lpad((n %% 300000)::text, 8, '0'),
     1 + n %% 5000, 'REF' || lpad(n::text, 9, '0'), 'stk', s.status,
     CASE WHEN s.status = 'FAILED' THEN (ARRAY['cancelled','expired','no_response','insufficient_funds'])[1 + n / 7 %% 4]
@@ -37,9 +38,12 @@ SELECT md5('t' || n)::uuid, md5('o' || n)::uuid, 'simulator', '174379', '2547' |
          ELSE 'callback' END,
     '', 2, '29115-' || n || '-1', 'ws_CO_' || n, '', '',
     CASE WHEN s.status = 'COMPLETED' THEN 'U' || lpad(n::text, 9, '0') END, false, false, false, false, false, 0, 0,
-    '', '', now() - n * interval '20 seconds', now(), now(), 0, ''
+    '', '', begun, now(), now(), 0, '', begun + interval '1 second',
+    CASE WHEN s.status = 'COMPLETED' THEN begun + (n %% 40) * interval '1 second' END,
+    CASE WHEN s.status = 'FAILED' THEN begun + (n %% 40) * interval '1 second' END
 FROM generate_series(%(first)s, %(last)s) n,
-     LATERAL (SELECT CASE WHEN n <= 20 THEN 'PENDING' WHEN n %% 7 = 0 THEN 'FAILED' ELSE 'COMPLETED' END AS status) s;
+     LATERAL (SELECT CASE WHEN n <= 20 THEN 'PENDING' WHEN n %% 7 = 0 THEN 'FAILED' ELSE 'COMPLETED' END AS status,
+                    now() - n * %(gap)s * interval '1 second' AS begun) s;
 INSERT INTO payments_transactionevent (transaction_id, version, old_status, new_status, reason, source, note,
                                        result_code, action, created_at)
 SELECT md5('t' || n)::uuid, 2, 'PENDING', 'COMPLETED', '', CASE WHEN n %% 200 = 0 THEN 'staff' ELSE 'callback' END, '',
@@ -62,7 +66,7 @@ def main(sizes: tuple[int, ...]) -> None:
     for size in sizes:
         with connection.cursor() as cursor:
             cursor.execute("SET statement_timeout = 0")
-            cursor.execute(FILL, {"first": have + 1, "last": size})
+            cursor.execute(FILL, {"first": have + 1, "last": size, "gap": GAP})
             cursor.execute("VACUUM ANALYZE")
         have = size
         for name, milliseconds, plan in _measure(size):

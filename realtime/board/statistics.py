@@ -15,12 +15,12 @@ from django.db.models import Count, Max, Min, Q, QuerySet, Sum
 from django.db.models.functions import TruncMinute
 from django.utils import timezone
 
-from payments.models import Callback, Channel, Delivery, Reason, Source, Status, Transaction
+from payments.models import Callback, Channel, Reason, Source, Status, Transaction
 from realtime.board.shared import Shared
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
-SAMPLE = 2_000  # payments of the last hour that times are taken from, the newest ones
+SAMPLE = 1_000  # payments of the last hour that times are taken from, the newest ones
 NOT_ANSWERED = {Reason.NO_RESPONSE, Reason.PROMPT_EXPIRED, Reason.EXPIRED}
 
 
@@ -199,15 +199,14 @@ def count_times() -> Confirming:
     """Return how long the last hour's payments took, from the newest of them."""
     now = timezone.now()
     newest = _paid(now - HOUR, now + timedelta(minutes=1)).order_by("-completed_at")[:SAMPLE]
-    rows = list(newest.values_list("pk", "created_at", "prompted_at", "completed_at"))
-    heard = {row.transaction_id: row for row in Delivery.objects.filter(transaction__in=[row[0] for row in rows])}
-    in_all = [(done - begun).total_seconds() for _, begun, _, done in rows if done]
-    daraja = [(prompted - begun).total_seconds() for _, begun, prompted, _ in rows if prompted]
-    told = [(heard[key], prompted) for key, _, prompted, _ in rows if key in heard and heard[key].received_at]
-    customer = [_seconds(prompted, delivery.received_at) for delivery, prompted in told if prompted]
-    painted = [_seconds(delivery.received_at, delivery.painted_at) for delivery, _ in told if delivery.painted_at]
-    seen = round(100 * sum(1 for row in heard.values() if row.painted_at) / len(rows)) if rows else None
-    return Confirming(percentiles(in_all), percentiles(daraja), percentiles(customer), percentiles(painted), seen)
+    moments = ("created_at", "prompted_at", "completed_at", "delivery__received_at", "delivery__painted_at")
+    rows = list(newest.values_list(*moments))
+    in_all = [_seconds(begun, done) for begun, _, done, _, _ in rows]
+    daraja = [_seconds(begun, prompted) for begun, prompted, _, _, _ in rows if prompted]
+    customer = [_seconds(prompted, received) for _, prompted, _, received, _ in rows if prompted and received]
+    painted = [_seconds(received, seen) for _, _, _, received, seen in rows if received and seen]
+    seen_share = round(100 * sum(1 for row in rows if row[-1]) / len(rows)) if rows else None
+    return Confirming(percentiles(in_all), percentiles(daraja), percentiles(customer), percentiles(painted), seen_share)
 
 
 def _seconds(begin: datetime | None, end: datetime | None) -> float:
