@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -43,6 +43,7 @@ class App:
     process_id: int
     payments: Iterator[Payment]
     greets: bool = False
+    settings: dict[str, str] = field(default_factory=dict)  # what another process on its database needs
 
     def take(self, count: int) -> list[Payment]:
         return list(islice(self.payments, count))
@@ -84,7 +85,7 @@ def papo_app(directory: Path, *, payments: int, **urls: str) -> Iterator[App]:
             server.wait_until_ready()
             written = written_by("bench.papo.fill", payments, {**os.environ, **server.settings})
             assert server.process is not None
-            yield App("Papo", server.port, server.process.pid, written, greets=True)
+            yield App("Papo", server.port, server.process.pid, written, greets=True, settings=server.settings)
         finally:
             server.stop()
 

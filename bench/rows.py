@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import screens
+from bench import boards, screens
 from bench.apps import App, all_three, floor_app, naive_app, own_database, papo_app
 from bench.figures import Line, Target, answers_at, cpu_per_callback, frames_at, in_milliseconds, percentile
 from bench.load import Sample, count_lost_pages, run_load
@@ -93,6 +93,41 @@ def on_screen(plan: Plan, directory: Path, services: dict[str, str]) -> list[Lin
     ]
 
 
+def boards_open(plan: Plan, directory: Path, services: dict[str, str]) -> list[Line]:
+    """Row 15: the customers' push with fifty boards open, over the same server's without any."""
+    samples: dict[int, list[Sample]] = {0: [], boards.BOARDS: []}
+    needed = min(WARMING, plan.pages) + 2 * plan.repetitions * plan.pages
+    with own_database(services["DATABASE_URL"]) as url:
+        urls = {"DATABASE_URL": url, "REDIS_URL": services["REDIS_URL"]}
+        with papo_app(directory, payments=needed, **urls) as app, pinned_to(LOAD_CORE):
+            session = boards.session_of(app)
+            _measure(app, plan, min(WARMING, plan.pages), seed=0)
+            for repetition in range(plan.repetitions):
+                for open_now in sorted(samples, reverse=bool(repetition % 2)):
+                    load = boards.measure(
+                        app, plan.pages, rate=plan.rate, seed=repetition, boards=open_now, session=session
+                    )
+                    samples[open_now].append(asyncio.run(load))
+    figure = f"push with {boards.BOARDS} boards open, over none"
+    measured = [
+        (f"{figure}, p50 at {plan.rate:g}/s", 0.5, Target(must=1.3, goal=1.1)),
+        (f"{figure}, p99", 0.99, Target(must=2.0, goal=1.3)),
+    ]
+    lost = sum(sample.lost for sample in samples[boards.BOARDS])
+    return [
+        Line(
+            15,
+            name,
+            "ms",
+            in_milliseconds(samples[boards.BOARDS], frames_at(share)),
+            floor=in_milliseconds(samples[0], frames_at(share)),
+            target=target,
+            note=f"lost {lost} pushes" if lost else "",
+        )
+        for name, share, target in measured
+    ]
+
+
 def _lines(
     row: int, figure: str, samples: dict[str, list[Sample]], plan: Plan, pages: int, target: Target
 ) -> list[Line]:
@@ -148,4 +183,4 @@ def _lost_by(samples: dict[str, list[Sample]]) -> str:
     return "; ".join(f"{name} lost {count} of {pushes[name]} pushes" for name, count in lost.items() if count)
 
 
-ROWS: dict[int, Row] = {1: callback_to_frame, 11: idle_sockets, 12: embedded, 13: on_screen}
+ROWS: dict[int, Row] = {1: callback_to_frame, 11: idle_sockets, 12: embedded, 13: on_screen, 15: boards_open}

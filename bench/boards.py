@@ -1,0 +1,67 @@
+"""What the staff's boards cost the customers: the same server, the same callbacks, without boards and with fifty."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from bench.apps import App
+from bench.load import Sample, run_load
+from bench.wire import Page
+from tests.server import REPOSITORY
+
+BOARDS = 50
+BOARD_PATH = "/ws/staff/payments/"
+
+
+class BoardPage(Page):
+    """A board as a browser of the staff opens it; it reads what it is sent and says nothing."""
+
+    def __init__(self, url: str, *, origin: str, session: str) -> None:
+        super().__init__(url)
+        self._origin, self._session = origin, session
+
+    def connection_made(self, transport: Any) -> None:
+        self._transport = transport
+        request = self._protocol.connect()
+        request.headers["Origin"] = self._origin
+        request.headers["Cookie"] = f"sessionid={self._session}"
+        self._protocol.send_request(request)
+        self._flush()
+
+
+def session_of(app: App) -> str:
+    """Return the session of somebody who may see the boards of `app`."""
+    command = [sys.executable, "-m", "bench.papo.staff"]
+    environment = {**os.environ, **app.settings}
+    done = subprocess.run(command, cwd=REPOSITORY, env=environment, check=True, capture_output=True, text=True)
+    return done.stdout.split()[-1]
+
+
+async def measure(app: App, pages: int, *, rate: float, seed: int, boards: int, session: str) -> Sample:
+    """Complete payments while so many boards are open."""
+    async with _open_boards(app, boards, session):
+        return await run_load(app, pages, rate=rate, seed=seed)
+
+
+@asynccontextmanager
+async def _open_boards(app: App, count: int, session: str) -> AsyncIterator[None]:
+    origin = f"http://127.0.0.1:{app.port}"
+    url = f"ws://127.0.0.1:{app.port}{BOARD_PATH}"
+    boards = []
+    for _ in range(count):
+        _, board = await asyncio.get_running_loop().create_connection(
+            lambda: BoardPage(url, origin=origin, session=session), "127.0.0.1", app.port
+        )
+        await board.greeted
+        boards.append(board)
+    try:
+        yield
+    finally:
+        for board in boards:
+            board.leave()
