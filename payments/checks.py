@@ -167,11 +167,10 @@ def _check_mail() -> list[CheckMessage]:
 
 def _check_operator() -> list[CheckMessage]:
     """Warn of an API operator that is only half set up: every refund through M-PESA would be refused."""
-    names = ("MPESA_INITIATOR_NAME", "MPESA_INITIATOR_PASSWORD", "MPESA_CERTIFICATE_FILE")
-    missing = [name for name in names if not getattr(settings, name)]
-    if settings.SIMULATOR or not missing or len(missing) == len(names):
+    missing = [name for name in ("MPESA_INITIATOR_PASSWORD", "MPESA_CERTIFICATE_FILE") if not getattr(settings, name)]
+    if settings.SIMULATOR or not settings.MPESA_INITIATOR_NAME or not missing:
         return []
-    sentence = f"{', '.join(missing)} missing: M-PESA can neither send money back nor be asked about a receipt."
+    sentence = f"{' and '.join(missing)} missing: M-PESA can neither send money back nor be asked about a receipt."
     return [checks.Warning(sentence, id="papo.W015")]
 
 
