@@ -14,7 +14,11 @@ from bench.apps import App, all_three, floor_app, naive_app, own_database, papo_
 from bench.figures import Line, Target, answers_at, cpu_per_callback, frames_at, in_milliseconds, percentile
 from bench.load import Sample, count_lost_pages, run_load
 from bench.machine import LOAD_CORE, pinned_to
+from bench.weight import weigh
 
+COLD_PAGE = Target(must=30 * 1024, goal=26 * 1024, unit=" bytes")
+ONE_PUSH = Target(must=1536, goal=1536, unit=" bytes")
+IDLE_MINUTE = Target(must=2048, goal=512, unit=" bytes")
 WARMING = 100  # callbacks before the first that counts, at most
 
 
@@ -128,6 +132,17 @@ def boards_open(plan: Plan, directory: Path, services: dict[str, str]) -> list[L
     ]
 
 
+def weight(plan: Plan, directory: Path, services: dict[str, str]) -> list[Line]:
+    """Row 20: the payment page in bytes, which no neighbour on the machine changes."""
+    with papo_app(directory, payments=1) as app:
+        found = asyncio.run(weigh(app, idle_seconds=plan.idle_seconds))
+    return [
+        Line(20, f"payment page, cold, in {found.cold_requests} requests", "bytes", found.cold, target=COLD_PAGE),
+        Line(20, "  one push to it", "bytes", found.pushed, target=ONE_PUSH),
+        Line(20, f"  {plan.idle_seconds:g} s with it open and nothing new", "bytes", found.idle, target=IDLE_MINUTE),
+    ]
+
+
 def _lines(
     row: int, figure: str, samples: dict[str, list[Sample]], plan: Plan, pages: int, target: Target
 ) -> list[Line]:
@@ -183,4 +198,11 @@ def _lost_by(samples: dict[str, list[Sample]]) -> str:
     return "; ".join(f"{name} lost {count} of {pushes[name]} pushes" for name, count in lost.items() if count)
 
 
-ROWS: dict[int, Row] = {1: callback_to_frame, 11: idle_sockets, 12: embedded, 13: on_screen, 15: boards_open}
+ROWS: dict[int, Row] = {
+    1: callback_to_frame,
+    11: idle_sockets,
+    12: embedded,
+    13: on_screen,
+    15: boards_open,
+    20: weight,
+}
