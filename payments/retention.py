@@ -13,7 +13,8 @@ from django.db.transaction import atomic
 from django.utils import timezone
 
 from logs import redact
-from payments.models import Callback, ConversationResult, Discrepancy, Mail, Source, Status, Transaction
+from payments.c2b.counting import OPEN_STATES
+from payments.models import Callback, Confirmation, ConversationResult, Discrepancy, Mail, Source, Status, Transaction
 from payments.receipts import letter_key
 from payments.transitions import amend
 
@@ -28,12 +29,18 @@ def purge_callbacks(*, older_than: timedelta) -> int:
     purged = 0
     while keys := list(old.order_by("pk").values_list("pk", flat=True)[:BATCH]):
         purged += Callback.objects.filter(pk__in=keys).update(body=b"")
-    return purged + _purge_results(older_than)
+    return purged + _purge_results(older_than) + _purge_confirmations(older_than)
 
 
 def _purge_results(older_than: timedelta) -> int:
     heard = ConversationResult.objects.exclude(state=ConversationResult.State.RECEIVED).exclude(body=b"")
     return heard.filter(received_at__lt=timezone.now() - older_than).update(body=b"")
+
+
+def _purge_confirmations(older_than: timedelta) -> int:
+    """Empty what was posted about payments by hand: it names the payer. Receipt, amount and account stay."""
+    settled = Confirmation.objects.exclude(state__in=OPEN_STATES).exclude(body=b"")
+    return settled.filter(received_at__lt=timezone.now() - older_than).update(body=b"")
 
 
 def anonymise_payments(*, older_than: timedelta) -> int:
@@ -88,6 +95,7 @@ def _forget_evidence(payment: Transaction) -> None:
     """Take number and address out of what was kept; that it came, and what became of it, stays."""
     Mail.objects.filter(key=letter_key(payment)).delete()
     _callbacks_about(payment).update(body=b"", checkout_request_id="")
+    payment.confirmations.update(body=b"", msisdn="")
     refunds = [str(pk) for pk in payment.refunds.values_list("pk", flat=True)]
     ConversationResult.objects.filter(conversation__subject__in=refunds).update(body=b"")
     for finding in payment.discrepancies.all():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,8 +11,10 @@ from django.urls import reverse
 
 from payments.c2b import desk, rescue
 from payments.models import Confirmation, ReceiptClaim, Source, Transaction
-from payments.tests.by_hand import announce, hear, new_receipt
+from payments.retention import anonymise_payments, purge_callbacks
+from payments.tests.by_hand import announce, hear, new_receipt, pay_by_hand
 from tests.factories import make_order
+from tests.faults.clock import let_pass
 
 pytestmark = pytest.mark.django_db
 
@@ -107,3 +110,15 @@ def test_the_lists_are_searched_by_receipt_and_account_and_show_no_whole_phone(a
         assert "254712345678" not in shown
     page = client.get(reverse("admin:payments_confirmation_change", args=[Confirmation.objects.get().pk]))
     assert "254712345678" not in page.content.decode()
+
+
+def test_what_names_the_payer_is_forgotten_in_time_and_money_that_waits_is_not() -> None:
+    counted, waiting = pay_by_hand(make_order()), unmatched()
+    let_pass(3600)
+    purge_callbacks(older_than=timedelta(minutes=30))
+    counted.refresh_from_db()
+    waiting.refresh_from_db()
+    assert (bytes(counted.body), counted.trans_id != "", bytes(waiting.body) != b"") == (b"", True, True)
+    assert anonymise_payments(older_than=timedelta(minutes=30)) == 1
+    counted.refresh_from_db()
+    assert (counted.msisdn, counted.amount) == ("", 1500)

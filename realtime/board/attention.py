@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from payments.models import Callback, Channel, Discrepancy, Status, Transaction
+from payments.models import Callback, Channel, Confirmation, Discrepancy, ReceiptClaim, Status, Transaction
 from realtime.board import alarms
 from realtime.board.shared import Shared
 
@@ -31,6 +31,7 @@ class Raw:
     open_discrepancies: int
     stuck: list[Transaction]
     doubtful: dict[str, int]
+    by_hand: dict[str, int]  # money and claims that found no order by themselves
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Finding:
 
 
 def load() -> Raw:
-    """Read everything that needs a person; five queries."""
+    """Read everything that needs a person; seven queries."""
     now = timezone.now()
     unresolved = alarms.open_discrepancies().select_related("transaction", "transaction__order")
     mine = Transaction.objects.filter(environment=settings.MPESA_ENVIRONMENT, status=Status.PENDING)
@@ -66,7 +67,14 @@ def load() -> Raw:
         open_discrepancies=alarms.open_discrepancies().count(),
         stuck=[payment for payment in waiting if _is_stuck(payment, now)],
         doubtful={state: states.count(state) for state in set(states)},
+        by_hand=_waiting_by_hand(),
     )
+
+
+def _waiting_by_hand() -> dict[str, int]:
+    money = Confirmation.objects.filter(environment=settings.MPESA_ENVIRONMENT, state=Confirmation.State.UNMATCHED)
+    claims = ReceiptClaim.objects.filter(environment=settings.MPESA_ENVIRONMENT, state=ReceiptClaim.State.FOR_STAFF)
+    return {"confirmation": money.count(), "receiptclaim": claims.count()}
 
 
 def _is_stuck(payment: Transaction, now: datetime) -> bool:
@@ -78,13 +86,14 @@ def findings(raw: Raw) -> list[Finding]:
     """Return what to see to, the most urgent sort first, in the active language."""
     found = [_alarm(alarm) for alarm in raw.alarms]
     found += [_discrepancy(row) for row in raw.discrepancies]
+    found += [_by_hand(name, waiting) for name, waiting in raw.by_hand.items() if waiting]
     found += [_stuck(payment) for payment in raw.stuck[:SHOWN]]
     return found + [_doubtful(state, count) for state, count in sorted(raw.doubtful.items())]
 
 
 def count(raw: Raw) -> int:
     """Return how many things there are to see to, also those that are not listed."""
-    return len(raw.alarms) + raw.open_discrepancies + len(raw.stuck)
+    return len(raw.alarms) + raw.open_discrepancies + len(raw.stuck) + sum(raw.by_hand.values())
 
 
 def _alarm(alarm: Any) -> Finding:
@@ -136,6 +145,17 @@ def _meaning(row: Discrepancy, payment: Transaction) -> tuple[str, str]:
         ),
     }
     return meanings.get(row.kind, ("", _("Open the payment, then resolve with a reason.")))
+
+
+def _by_hand(name: str, waiting: int) -> Finding:
+    state = {"confirmation": Confirmation.State.UNMATCHED, "receiptclaim": ReceiptClaim.State.FOR_STAFF}[name]
+    words = {
+        "confirmation": (_("Paid by hand, for no order we know"), _("Match the money to an order, or set it aside.")),
+        "receiptclaim": (_("Customers say that they have paid"), _("Look their codes up, then close each.")),
+    }
+    title, step = words[name]
+    url = f"{reverse(f'admin:payments_{name}_changelist')}?state__exact={state}"
+    return Finding(f"by-hand-{name}-{waiting}", "wait", f"{title} · {waiting}", "", step, url, timezone.now())
 
 
 def _stuck(payment: Transaction) -> Finding:

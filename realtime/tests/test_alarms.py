@@ -9,14 +9,16 @@ from threading import Thread
 import pytest
 from django.utils import timezone
 
-from payments.models import Discrepancy, Mail, Reason, Source, Status
+from payments.c2b import rescue
+from payments.models import Discrepancy, Mail, Reason, ReceiptClaim, Source, Status
 from payments.review import resolve
+from payments.tests.by_hand import announce, hear
 from payments.transitions import open_discrepancy
 from realtime import beats
 from realtime.board import alarms, attention, shared
 from realtime.models import Alarm, Probe, ProcessBeat
 from realtime.tests.boards import make_staff
-from tests.factories import make_transaction
+from tests.factories import make_order, make_transaction
 
 pytestmark = pytest.mark.django_db
 TO = ["owner@example.com", "till@example.com"]
@@ -177,3 +179,16 @@ def test_a_payment_is_stuck_after_two_minutes_and_unknown_when_daraja_never_gave
     titles = [finding.title.partition(" · ")[0] for finding in attention.findings(raw)]
     assert titles == ["Stuck", "Outcome unknown"]
     assert attention.count(raw) == 2
+
+
+def test_money_that_found_no_order_and_claims_are_things_to_see_to() -> None:
+    money = announce("WRONG", 1500, receipt="UKP9X00001")
+    hear("UKP9X00001", 1500)
+    rescue.claim(make_order(), "UKP9X00002", address=None)
+    ReceiptClaim.objects.update(state="for_staff")
+    raw = attention.load()
+    titles = {finding.title: finding.url for finding in attention.findings(raw)}
+    assert money.trans_id == "UKP9X00001"
+    assert attention.count(raw) == 2
+    assert titles["Paid by hand, for no order we know · 1"].endswith("state__exact=unmatched")
+    assert titles["Customers say that they have paid · 1"].endswith("state__exact=for_staff")
