@@ -11,7 +11,8 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "settings")
 
@@ -78,6 +79,25 @@ def main(sizes: tuple[int, ...]) -> None:
         print(f"| {name} | " + " | ".join(f"{time:.2f} ms" for time in times) + f" | {plans[name]} |")
 
 
+def _fill(cursor: Any, *, first: int, last: int) -> None:
+    """Insert the payments of these numbers; the indexes are built afterwards, which is several times as fast."""
+    cursor.execute("SET statement_timeout = 0")
+    cursor.execute("SET session_replication_role = replica")  # no foreign key is looked up for each row
+    cursor.execute("SET maintenance_work_mem = '256MB'")
+    cursor.execute(
+        "SELECT indexname, indexdef FROM pg_indexes JOIN pg_class ON relname = indexname "
+        "WHERE tablename IN ('shop_order', 'payments_transaction', 'payments_transactionevent') "
+        "AND NOT EXISTS (SELECT 1 FROM pg_constraint WHERE conindid = pg_class.oid)"
+    )
+    indexes = cursor.fetchall()
+    for name, _definition in indexes:
+        cursor.execute(f'DROP INDEX "{name}"')
+    cursor.execute(FILL, {"first": first, "last": last})
+    for _name, definition in indexes:
+        cursor.execute(definition)
+    cursor.execute("VACUUM ANALYZE")
+
+
 def _measure(size: int) -> Iterator[tuple[str, float, str]]:
     """Yield each search with the milliseconds it took and the indexes of its plan."""
     from payments.admin.common import MOST_COUNTED
@@ -104,17 +124,32 @@ def _measure(size: int) -> Iterator[tuple[str, float, str]]:
         "not paid, of a phone": {"q": "0700 000 001", "status": "FAILED"},
     }
     for name, query in queries.items():
-        payments = Search.of(query).payments()
-        yield name, *_explained(payments.select_related("order")[:PAGE])
-    yield "count for the pages", *_explained(Search.of({}).payments().order_by()[:MOST_COUNTED])
+        yield name, *_measured(lambda query=query: Search.of(query).payments().select_related("order")[:PAGE])
+    yield "count for the pages", *_measured(lambda: [Search.of({}).payments().order_by()[:MOST_COUNTED].count()])
 
 
-def _explained(rows: object) -> tuple[float, str]:
-    best, plan = float("inf"), ""
-    for _run in range(RUNS):
-        plan = rows.explain(analyze=True)  # type: ignore[attr-defined]
-        best = min(best, float(re.findall(r"Execution Time: ([0-9.]+) ms", plan)[0]))
-    used = re.findall(r"(?:using|Bitmap Index Scan on) (\w+)", plan)
+def _measured(search: Callable[[], Iterable[Any]]) -> tuple[float, str]:
+    """Return the milliseconds of all statements of a search, as EXPLAIN ANALYZE tells them, and the indexes used."""
+    from django.db import connection
+
+    asked: list[tuple[str, Any]] = []
+
+    def note(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:
+        asked.append((sql, params))
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(note):
+        list(search())
+    best, plans = float("inf"), ""
+    with connection.cursor() as cursor:
+        for _run in range(RUNS):
+            plans = ""
+            for sql, params in asked:
+                cursor.execute(f"EXPLAIN ANALYZE {sql}", params)
+                plans += "\n".join(line for (line,) in cursor.fetchall())
+            times = re.findall(r"Execution Time: ([0-9.]+) ms", plans)
+            best = min(best, sum(float(time) for time in times))
+    used = re.findall(r"(?:using|Bitmap Index Scan on) (\w+)", plans)
     return best, ", ".join(dict.fromkeys(used)) or "none"
 
 

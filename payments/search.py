@@ -6,6 +6,7 @@ read by its shape (an id, a phone, an amount, a code), so that one look-up answe
 
 from __future__ import annotations
 
+import contextlib
 import re
 import uuid
 from collections.abc import Mapping
@@ -152,40 +153,38 @@ def read_amount(typed: str) -> int | None:
 
 def named(term: str, *, payment: str = "") -> Q:
     """Return what a term names: our ids, a phone in any form, an amount, or a code of the order's or M-PESA's."""
-    ways = {f"{payment}{name}": value for name, value in _ways(term.strip()).items()}
-    any_of_them = Q(pk__in=[])
-    for name, value in ways.items():
-        any_of_them |= Q(**{name: value})
-    return any_of_them
-
-
-def _ways(term: str) -> dict[str, Any]:
-    try:
-        return {"phone_number": normalise_phone_number(term)}
-    except InvalidPhoneNumber:
-        pass
+    term = term.strip()
+    with contextlib.suppress(InvalidPhoneNumber):
+        return Q(**{f"{payment}phone_number": normalise_phone_number(term)})
     amount = read_amount(term)
     if amount is not None:
-        return {"amount": amount}
+        return Q(**{f"{payment}amount": amount})
+    return Q(**{f"{payment}pk__in": _of_code(term)})
+
+
+def _of_code(term: str) -> list[uuid.UUID]:
+    """Return the payments that an id or a code names: at most a handful.
+
+    They are looked up first, each way by its own index: PostgreSQL would walk the whole table for an OR of them.
+    """
     if not _CODE.fullmatch(term.replace(" ", "")):
-        return {}  # PostgreSQL refuses some characters with an error of its own
-    try:
-        key = uuid.UUID(term)
-    except ValueError:
-        return _codes(term)
-    return {"pk": key, "order_id": key}
+        return []  # PostgreSQL refuses some characters with an error of its own
+    mine = Transaction.objects.filter(environment=settings.MPESA_ENVIRONMENT).order_by().values("pk")
+    first, *others = (mine.filter(way) for way in _ways(term))
+    return [row["pk"] for row in first.union(*others, all=True)]
 
 
-def _codes(term: str) -> dict[str, Any]:
+def _ways(term: str) -> list[Q]:
+    with contextlib.suppress(ValueError):
+        return [Q(pk=uuid.UUID(term)), Q(order_id=uuid.UUID(term))]
     compact = term.replace("-", "").replace(" ", "").upper()
-    ways: dict[str, Any] = {
-        "mpesa_receipt_number": compact,
-        "account_reference": compact,
-        "checkout_request_id": term,
-        "merchant_request_id": term,
-    }
+    ways = [
+        Q(mpesa_receipt_number=compact),
+        Q(account_reference=compact),
+        Q(checkout_request_id=term),
+        Q(merchant_request_id=term),
+    ]
     if len(compact) == _ORDER_NUMBER_LENGTH:
-        # Looked up first: an OR over two tables would use the index of neither.
         order_id = Order.objects.filter(account_number=compact).values_list("pk", flat=True).first()
-        ways |= {"order_id": order_id} if order_id else {}
+        ways += [Q(order_id=order_id)] if order_id else []
     return ways
