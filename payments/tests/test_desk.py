@@ -269,3 +269,26 @@ def test_the_page_says_whether_the_customer_saw_the_end(as_tier: Any, post_callb
     page = client.get(url(payment)).text
     assert "1.00 s after it came in" in page
     assert "Socket" in page
+
+
+PAGES = {
+    "/admin/payments/transaction/": set(TIERS),
+    "/admin/payments/discrepancy/": set(TIERS),
+    "/admin/payments/transactionevent/": set(TIERS),
+    "/admin/payments/orders/": set(TIERS),
+    "/admin/payments/export/": set(TIERS),
+    "/admin/payments/counter/": {"Agent", "Supervisor"},
+    "/admin/payments/callback/": {"Supervisor"},
+    "/admin/payments/unwantedphone/add/": {"Supervisor"},
+    "/admin/payments/refund/for/{payment}/": {"Supervisor"},
+    "/admin/auth/user/": set(),
+    "/admin/shop/product/add/": set(),
+}
+
+
+@pytest.mark.parametrize("tier", TIERS)
+def test_permission_matrix_of_the_pages(as_tier: Any, tier: str) -> None:
+    client, payment = as_tier(tier), make_transaction()
+    for page, allowed in PAGES.items():
+        status = client.get(page.format(payment=payment.pk)).status_code
+        assert status == (200 if tier in allowed else 403), page
