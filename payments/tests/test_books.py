@@ -403,6 +403,13 @@ def test_a_statement_is_imported_on_the_page_and_a_finding_resolved(client: Any,
     assert "The books match" in client.get(url).content.decode()
 
 
+def test_a_large_statement_comes_through_a_file_on_disk(client: Any, supervisor: User, settings: Any) -> None:
+    settings.FILE_UPLOAD_MAX_MEMORY_SIZE = 100  # bytes
+    data = (PREAMBLE + HEADER + "".join(line(f"UKK{n:07d}", paid_in="10") for n in range(50))).encode()
+    page = client.post("/admin/payments/finding/books/", {"file": SimpleUploadedFile("x.csv", data)}, follow=True)
+    assert "50 rows were read" in page.content.decode()
+
+
 def test_a_file_that_is_no_statement_is_told_on_the_page(client: Any, supervisor: User) -> None:
     page = client.post("/admin/payments/finding/books/", {"file": SimpleUploadedFile("x.csv", b"a,b\n")})
     assert "No line has the columns" in page.content.decode()

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import OperationalError
 from django.utils import timezone
 
-from payments import conversations
+from payments import conversations, inbox
 from payments.conversations import asking, hearing
 from payments.daraja import operator
 from payments.daraja.client import DarajaRefused, DarajaUnreachable, OutcomeUnknown
@@ -191,8 +194,6 @@ def test_a_body_beyond_all_bounds_is_not_kept(client: Any, asker: Asker, ask: An
 
 
 def test_a_result_from_elsewhere_is_only_kept(client: Any, asker: Asker, ask: Any, settings: Any) -> None:
-    import ipaddress
-
     settings.MPESA_CALLBACK_IPS = (ipaddress.ip_network("196.201.212.0/24"),)
     conversation = ask()
     assert post(client, conversation, result_body()).status_code == 200
@@ -217,6 +218,20 @@ def test_a_result_that_is_here_already_is_not_given_up(client: Any, asker: Asker
     post(client, conversation, result_body())
     Conversation.objects.update(answer_due_at=timezone.now() - timedelta(seconds=1))
     assert hearing.give_up_overdue() == 0
+
+
+def test_a_result_that_comes_while_the_database_is_away_waits_on_disk(
+    client: Any, asker: Asker, ask: Any, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.CALLBACK_SPOOL_DIR = tmp_path
+    conversation = ask()
+    with monkeypatch.context() as away:
+        away.setattr(hearing, "take", raising(OperationalError("the database is away")))
+        away.setattr(hearing, "release_connection", lambda: None)
+        assert post(client, conversation, result_body()).status_code == 200
+    assert asker.heard == []
+    assert inbox.replay_spool() == 1
+    assert len(asker.heard) == 1
 
 
 def test_another_environments_result_changes_nothing(client: Any, asker: Asker, ask: Any) -> None:
