@@ -29,8 +29,13 @@ def refundable(payment: Transaction) -> int:
     """Return the KES of a payment that can still go back: what was paid, less what went back or may have."""
     if payment.status != Status.COMPLETED:
         return 0
-    promised = payment.refunds.exclude(state=State.FAILED).aggregate(amount=Sum("amount"))["amount"] or 0
-    return max(0, payment.amount - max(promised, payment.refunded_amount))
+    return max(0, payment.amount - _promised(payment))
+
+
+def _promised(payment: Transaction) -> int:
+    """Return the KES of a payment that went back, are on the way, or may be."""
+    asked_for = payment.refunds.exclude(state=State.FAILED).aggregate(amount=Sum("amount"))["amount"] or 0
+    return max(asked_for, payment.refunded_amount)
 
 
 def prepared() -> QuerySet[Discrepancy]:
@@ -145,7 +150,8 @@ def _write(
         reason=reason.strip()[:200],
         receipt=receipt,
         requested_by_id=by.pk,
-        needs_second_person=amount > settings.REFUND_SECOND_PERSON_ABOVE,
+        # All of the payment counts: in small parts, too, much money needs two people.
+        needs_second_person=_promised(payment) + amount > settings.REFUND_SECOND_PERSON_ABOVE,
     )
     log_action(by, refund, f"{method.label}, {CURRENCY} {amount:,}: {reason}")
     return refund

@@ -198,6 +198,12 @@ def test_by_hand_above_the_limit_counts_once_approved(payment: Transaction, wanj
     assert payment.refunded_amount == 1500
 
 
+def test_small_parts_of_much_money_need_a_second_person_too(payment: Transaction, wanjiru: User, settings: Any) -> None:
+    settings.REFUND_SECOND_PERSON_ABOVE = 1000
+    parts = [refunds.record_by_hand(payment.pk, amount=500, reason="cash", by=wanjiru) for _ in range(3)]
+    assert [part.state for part in parts] == [State.DONE, State.DONE, State.REQUESTED]
+
+
 def test_a_declined_refund_frees_the_money(payment: Transaction, wanjiru: User, settings: Any) -> None:
     settings.REFUND_SECOND_PERSON_ABOVE = 0
     refund = send_back(payment, wanjiru)
