@@ -6,6 +6,7 @@ import asyncio
 import re
 
 import pytest
+from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Page, Route, expect
 
 from tests.browser.conftest import Complaints, OpenPage
@@ -98,6 +99,8 @@ async def test_a_closed_tab_is_found_again_on_the_shops_pages(stage: Stage, open
     for path in ("/", "/cart/"):
         await page.goto(f"{stage.server.base_url}{path}")
         await expect(page.get_by_role("region", name="Your recent payments")).to_contain_text("Waiting for your PIN")
+        found = await Axe().run(page)
+        assert found.violations_count == 0, found.generate_report()
     await page.get_by_role("region", name="Your recent payments").get_by_role("link").click()
     assert page.url == address
     stranger = await open_page(address)
@@ -118,6 +121,25 @@ async def test_another_number_is_asked_for_with_the_old_one_in_the_field(stage: 
     await field.press("Enter")
     await says(page, "Check your phone")
     await expect(page.locator(".detail")).to_contain_text(other)
+
+
+async def test_a_busy_phone_counts_down_on_the_button_and_another_number_may_be_tried_at_once(
+    stage: Stage, open_page: OpenPage, complaints: Complaints
+):
+    complaints.forgive("409 (Conflict)")
+    page = await open_page()
+    typed = await buy(page, stage)
+    await open_order(page, stage)
+    await page.get_by_label("M-PESA phone number").fill(typed)
+    pay = page.get_by_role("button", name=re.compile("^Pay KES"))
+    await pay.click()
+    await expect(page.locator(".problem")).to_contain_text("This phone has another M-PESA request open.")
+    await expect(pay).to_have_text(re.compile(r"with M-PESA · [0-9:]+$"))
+    await expect(pay).to_be_disabled()
+    await page.get_by_label("M-PESA phone number").fill(new_phone_number())
+    await expect(pay).to_be_enabled()
+    await pay.click()
+    await says(page, "Check your phone")
 
 
 async def test_two_taps_on_pay_are_one_prompt(stage: Stage, open_page: OpenPage):
