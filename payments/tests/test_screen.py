@@ -11,6 +11,7 @@ from django.utils import timezone
 from payments.documents import facts
 from payments.models import Reason, Source, Status, Transaction
 from payments.screen import screen, stopped
+from payments.templatetags.words import whole
 from shop.models import Order
 from tests.factories import make_order, make_transaction
 
@@ -104,3 +105,7 @@ def test_only_an_open_payment_can_be_left() -> None:
     assert stopped(_shown(make_transaction()))["state"] == "stopped"
     failed = _shown(_failed(Reason.CANCELLED, "1032"))
     assert stopped(failed) == failed
+
+
+def test_m_pesa_is_never_broken_and_nothing_else_becomes_markup() -> None:
+    assert whole("<b>M-PESA</b>") == "&lt;b&gt;<span>M-PESA</span>&lt;/b&gt;"
