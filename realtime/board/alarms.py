@@ -67,11 +67,11 @@ def words(kind: str, detail: dict[str, Any]) -> Words:
             _("Start the server or `manage.py reconcile_payments --loop`: payments without a callback do not end."),
         ),
         "overdue": Words(
-            _("%(overdue)d payments are still open long after their time") % _with(detail, "overdue"),
+            _("Payments still open long after their time: %(overdue)d") % _with(detail, "overdue"),
             _("Open them, ask M-PESA now, and look at the reconciler's log."),
         ),
         "discrepancies": Words(
-            _("%(open)d findings about money need a person") % _with(detail, "open"),
+            _("Findings about money that need a person: %(open)d") % _with(detail, "open"),
             _("Open each payment and decide or resolve with a reason."),
         ),
     }

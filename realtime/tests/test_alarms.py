@@ -56,7 +56,7 @@ def test_an_alarm_is_told_once_and_again_when_it_is_over():
     open_discrepancy(finding, Discrepancy.Kind.SURPLUS, amount=1500)
     look()
     look()
-    assert [subject.partition(": ")[2] for subject in letters()] == ["1 findings about money need a person"] * 2
+    assert [subject.partition(": ")[2] for subject in letters()] == ["Findings about money that need a person: 1"] * 2
     assert set(Mail.objects.values_list("to", flat=True)) == set(TO)
     resolve(finding.discrepancies.get(), by=make_staff(), why="Sent back by hand")
     look()
