@@ -13,16 +13,18 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from bench import capacity, rows
 from bench.apps import forget_settings
 from bench.figures import Line
 from bench.machine import LOAD_CORE, SERVER_CORE, Strangers, description
 from bench.report import notes, table, write_json
-from bench.rows import QUICK, ROWS, NotMeasured, Plan
+from bench.rows import QUICK, NotMeasured, Plan
 from bench.wire import Refused
 from tests.services import running_services
 
 FAILURES = (NotMeasured, Refused, TimeoutError, OSError, AssertionError, subprocess.SubprocessError)
 
+ROWS = dict(sorted((rows.ROWS | capacity.ROWS).items()))
 LAST_WORDS = 3000  # characters of what a server that failed has logged
 
 

@@ -75,11 +75,15 @@ def naive_app(directory: Path, *, payments: int, **urls: str) -> Iterator[App]:
 
 @contextmanager
 def papo_app(directory: Path, *, payments: int, **urls: str) -> Iterator[App]:
-    """Serve Papo as `make run` does: on SQLite and in memory when there are no URLs."""
+    """Serve Papo as `make run` does when there are no URLs, and as production does on PostgreSQL and Redis."""
     directory.mkdir(exist_ok=True)
+    command = "worker" if urls else "serve"
     with running_daraja() as (_, daraja_url):
-        server = RunningServer(directory, **{"REDIS_URL": "", **PAPO, "DARAJA_BASE_URL": daraja_url, **urls})
+        server = RunningServer(
+            directory, command=command, **{"REDIS_URL": "", **PAPO, "DARAJA_BASE_URL": daraja_url, **urls}
+        )
         try:
+            server.prepare()
             with pinned_to(SERVER_CORE):
                 server.start(wait=False)
             server.wait_until_ready()

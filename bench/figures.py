@@ -6,22 +6,34 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
+from typing import Literal
 
 from bench.load import Sample
 
 
 @dataclass(frozen=True)
 class Target:
-    """The most that a figure may be: `times` the floor, or so much of its own unit."""
+    """What a figure should be: `times` the floor or the naive shop, or so much of its own unit.
+
+    `over`: what the figure is divided by. `at_least`: the bounds are the least, not the most.
+    """
 
     must: float
     goal: float
     unit: str = "×"
+    over: Literal["floor", "naive", ""] = "floor"
+    at_least: bool = False
 
     def verdict(self, value: float) -> str:
-        if value <= self.goal:
+        sign = -1 if self.at_least else 1
+        if sign * value <= sign * self.goal:
             return "goal reached"
-        return "ok" if value <= self.must else "missed"
+        return "ok" if sign * value <= sign * self.must else "missed"
+
+    def bounds(self) -> list[str]:
+        sign = "≥" if self.at_least else "≤"
+        naive = " naive" if self.over == "naive" else ""
+        return [f"{sign} {bound:g}{self.unit}{naive}" for bound in (self.must, self.goal)]
 
 
 @dataclass(frozen=True)
@@ -29,7 +41,7 @@ class Line:
     row: int
     figure: str
     unit: str
-    papo: float | None
+    papo: float
     floor: float | None = None
     naive: float | None = None
     target: Target | None = None
@@ -37,7 +49,7 @@ class Line:
 
     @property
     def ratio(self) -> float | None:
-        return self.papo / self.floor if self.floor and self.papo is not None else None
+        return self.papo / self.floor if self.floor else None
 
     @property
     def naive_ratio(self) -> float | None:
@@ -45,9 +57,13 @@ class Line:
 
     @property
     def verdict(self) -> str:
-        if self.target is None or self.papo is None:
+        if self.target is None:
             return ""
-        return self.target.verdict(self.papo if self.ratio is None else self.ratio)
+        return self.target.verdict(self._compared(self.target))
+
+    def _compared(self, target: Target) -> float:
+        other = self.naive if target.over == "naive" else self.floor
+        return self.papo / other if other and target.over else self.papo
 
 
 def percentile(values: Sequence[float], share: float) -> float:
@@ -70,3 +86,8 @@ def cpu_per_callback(sample: Sample) -> float:
 def in_milliseconds(samples: Sequence[Sample], measure: Callable[[Sample], float]) -> float:
     """Return the median over the repetitions."""
     return 1000 * median(map(measure, samples))
+
+
+def per_core(sample: Sample) -> float:
+    """Return how many were done for each second of the server's CPU."""
+    return len(sample.answers) / sample.cpu if sample.cpu else math.inf

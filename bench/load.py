@@ -7,17 +7,20 @@ import gc
 import math
 import random
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 
 from bench.apps import App
-from bench.machine import cpu_seconds
+from bench.machine import cpu_seconds, memory_kb
 from bench.payments import Payment
 from bench.wire import Caller, Page
 
 OPENED_AT_ONCE = 25
-OPEN_WITHIN = 30.0  # seconds
+OPEN_WITHIN = 30.0  # seconds, and one more for each
+OPENED_A_SECOND = 50  # of them, at the very least
+LATE = 1.0  # seconds after which a push counts as lost in an overload
 CALLERS = 16  # connections opened beforehand
 SETTLING = 0.5  # seconds between opening the pages and the first callback
 PATIENCE = 5.0  # seconds after which a frame counts as lost
@@ -36,16 +39,71 @@ class Sample:
         return sum(map(math.isinf, self.frames))
 
 
-async def run_load(app: App, pages: int, *, rate: float, seed: int) -> Sample:
-    """Open pages of as many payments, then complete each of them once, `rate` a second in a Poisson process."""
+async def run_load(app: App, pages: int, *, rate: float, seed: int, completed: int = 0) -> Sample:
+    """Open pages of as many payments, then complete each of them once, `rate` a second in a Poisson process.
+
+    `completed`: only so many of them; the others stay open and hear nothing.
+    """
     payments = app.take(pages)
     async with _open_pages(app, payments) as opened:
         await asyncio.sleep(SETTLING)
         before = cpu_seconds(app.process_id)
         with _without_collector():
-            sample = await _complete(app.port, payments, opened, rate=rate, seed=seed)
+            some = slice(completed or None)
+            sample = await _complete(app.port, payments[some], opened[some], rate=rate, seed=seed)
         sample.cpu = cpu_seconds(app.process_id) - before
         return sample
+
+
+async def run_overload(app: App, pages: int, *, callers: int) -> Sample:
+    """Complete every payment as fast as `callers` at once can; a frame later than LATE after its answer is lost."""
+    payments = app.take(pages)
+    async with _open_pages(app, payments) as opened:
+        await asyncio.sleep(SETTLING)
+        sample, queue, before = Sample(), deque(zip(payments, opened, strict=True)), cpu_seconds(app.process_id)
+        await asyncio.gather(*(_keep_calling(app.port, queue, sample) for _ in range(callers)))
+        sample.cpu = cpu_seconds(app.process_id) - before
+        await asyncio.sleep(LATE)
+        sample.frames = [page.told.result() if page.told.done() else math.inf for page in opened]
+        return sample
+
+
+async def _keep_calling(port: int, queue: deque[tuple[Payment, Page]], sample: Sample) -> None:
+    caller = await _new_caller(port)
+    while queue:
+        payment, _ = queue.popleft()
+        if caller.is_closed:
+            caller = await _new_caller(port)
+        left, answer = caller.post(payment.request(port))
+        sample.answers.append(await answer - left)
+    caller.close()
+
+
+async def run_requests(app: App, request: bytes, *, count: int, callers: int) -> Sample:
+    """Send one request `count` times, as fast as `callers` at once can."""
+    sample, before = Sample(), cpu_seconds(app.process_id)
+
+    async def call() -> None:
+        caller = await _new_caller(app.port)
+        while len(sample.answers) < count:
+            if caller.is_closed:
+                caller = await _new_caller(app.port)
+            left, answer = caller.post(request)
+            sample.answers.append(await answer - left)
+        caller.close()
+
+    await asyncio.gather(*(call() for _ in range(callers)))
+    sample.cpu = cpu_seconds(app.process_id) - before
+    return sample
+
+
+async def run_openings(app: App, pages: int, *, offers_deflate: bool) -> tuple[Sample, float]:
+    """Open so many pages; return the sample, and how many KB of memory each of them keeps."""
+    payments, sample = app.take(pages), Sample()
+    before, memory = cpu_seconds(app.process_id), memory_kb(app.process_id)
+    async with _open_pages(app, payments, offers_deflate=offers_deflate) as opened:
+        sample.cpu, sample.answers = cpu_seconds(app.process_id) - before, [0.0] * len(opened)
+        return sample, (memory_kb(app.process_id) - memory) / len(opened)
 
 
 async def count_lost_pages(app: App, pages: int, *, rate: float, idle_seconds: float) -> int:
@@ -63,10 +121,12 @@ def _unzipped(pairs: list[tuple[Payment, Page]]) -> tuple[list[Payment], list[Pa
 
 
 @asynccontextmanager
-async def _open_pages(app: App, payments: Sequence[Payment]) -> AsyncIterator[list[Page]]:
+async def _open_pages(
+    app: App, payments: Sequence[Payment], *, offers_deflate: bool = False
+) -> AsyncIterator[list[Page]]:
     turn = asyncio.Semaphore(OPENED_AT_ONCE)
-    async with asyncio.timeout(OPEN_WITHIN):
-        pages = await asyncio.gather(*(_open_page(app, payment, turn) for payment in payments))
+    async with asyncio.timeout(OPEN_WITHIN + len(payments) / OPENED_A_SECOND):
+        pages = await asyncio.gather(*(_open_page(app, payment, turn, offers_deflate) for payment in payments))
     try:
         yield pages
     finally:
@@ -75,10 +135,12 @@ async def _open_pages(app: App, payments: Sequence[Payment]) -> AsyncIterator[li
         await asyncio.sleep(SETTLING)
 
 
-async def _open_page(app: App, payment: Payment, turn: asyncio.Semaphore) -> Page:
+async def _open_page(app: App, payment: Payment, turn: asyncio.Semaphore, offers_deflate: bool) -> Page:
     url = f"ws://127.0.0.1:{app.port}{payment.socket_path}"
     async with turn:
-        _, page = await asyncio.get_running_loop().create_connection(lambda: Page(url), "127.0.0.1", app.port)
+        _, page = await asyncio.get_running_loop().create_connection(
+            lambda: Page(url, offers_deflate=offers_deflate), "127.0.0.1", app.port
+        )
         await page.opened
         if app.greets:
             await page.greeted

@@ -39,6 +39,12 @@ def cpu_seconds(process_id: int) -> float:
     return _seconds_in(Path(f"/proc/{process_id}/stat").read_text(), OWN)
 
 
+def memory_kb(process_id: int) -> float:
+    """Return the resident memory of a process."""
+    lines = Path(f"/proc/{process_id}/status").read_text().splitlines()
+    return float(next(line.split()[1] for line in lines if line.startswith("VmRSS")))
+
+
 def _seconds_in(stat: str, columns: slice) -> float:
     return sum(map(int, stat.rpartition(")")[2].split()[columns])) * TICK
 

@@ -29,7 +29,7 @@ def _row(cells: Sequence[str], widths: Sequence[int]) -> str:
 
 def _cells(line: Line, strangers: float) -> list[str]:
     unit = f" {line.unit}" if line.unit == "ms" else ""
-    bounds = [f"≤ {bound:g}{line.target.unit}" for bound in (line.target.must, line.target.goal)] if line.target else []
+    bounds = line.target.bounds() if line.target else []
     return [
         str(line.row),
         line.figure,

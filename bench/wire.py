@@ -9,6 +9,7 @@ import time
 from typing import Any
 
 from websockets.client import ClientProtocol
+from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Response
 from websockets.uri import parse_uri
@@ -21,10 +22,11 @@ class Refused(Exception):
 
 
 class Page(asyncio.Protocol):
-    """An open page: notes when it is told that its payment is completed. Answers pings, offers no compression."""
+    """An open page: notes when it is told that its payment is completed. Answers pings."""
 
-    def __init__(self, url: str) -> None:
-        self._protocol = ClientProtocol(parse_uri(url))
+    def __init__(self, url: str, *, offers_deflate: bool = False) -> None:
+        extensions = [ClientPerMessageDeflateFactory()] if offers_deflate else None
+        self._protocol = ClientProtocol(parse_uri(url), extensions=extensions)
         loop = asyncio.get_running_loop()
         self.opened = loop.create_future()
         self.greeted = loop.create_future()  # the first message, for applications that send the present state
@@ -92,7 +94,7 @@ class Caller(asyncio.Protocol):
         self._answer: asyncio.Future[float] | None = None
 
     def post(self, request: bytes) -> tuple[float, asyncio.Future[float]]:
-        """Send a callback; return when it left, and a future of when it was answered with 200."""
+        """Send a request; return when it left, and a future of when it was answered with 200 or 304."""
         self._answer = asyncio.get_running_loop().create_future()
         left = time.perf_counter()
         self._transport.write(request)
@@ -102,11 +104,11 @@ class Caller(asyncio.Protocol):
         now = time.perf_counter()
         self._received += data
         head, separator, body = self._received.partition(b"\r\n\r\n")
-        length = LENGTH.search(head)
-        if not separator or self._answer is None or (length and len(body) < int(length[1])):
+        length, is_unchanged = LENGTH.search(head), head.startswith(b"HTTP/1.1 304 ")
+        if not separator or self._answer is None or (length and not is_unchanged and len(body) < int(length[1])):
             return
         answer, self._answer, self._received = self._answer, None, b""
-        if length and head.startswith(b"HTTP/1.1 200 "):
+        if is_unchanged or (length and head.startswith(b"HTTP/1.1 200 ")):
             answer.set_result(now)
         else:
             answer.set_exception(Refused(f"A callback was answered {(head + separator + body)[:500]!r}."))

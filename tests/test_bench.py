@@ -29,13 +29,21 @@ def floor(tmp_path: Path) -> Iterator[App]:
         yield app
 
 
-def test_a_quick_run_prints_every_row(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "bench", "--quick", "--json", str(tmp_path / "figures.json")]
+QUICK = {("1", "11", "12", "13", "15", "20"): {1, 11, 12, 13, 15, 20}, ("3", "5", "6", "9"): {3, 4, 5, 6, 7, 9}}
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [pytest.param(*row, marks=[pytest.mark.long] if "3" in row[0] else []) for row in QUICK.items()],
+    ids=["push", "capacity"],
+)
+def test_a_quick_run_prints_every_row(tmp_path: Path, rows: tuple[str, ...], expected: set[int]) -> None:
+    command = [sys.executable, "-m", "bench", "--quick", "--json", str(tmp_path / "figures.json"), "--rows", *rows]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=ENOUGH, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     lines = json.loads((tmp_path / "figures.json").read_text())["lines"]
-    assert {line["row"] for line in lines if line["verdict"]} == {1, 11, 12, 13, 15, 20}
-    assert all(line["floor"] > 0 for line in lines if line["row"] not in {11, 13, 20})
+    assert {line["row"] for line in lines if line["verdict"]} == expected
+    assert all(line["floor"] > 0 for line in lines if line["row"] in {1, 5, 12})
     for line in lines:
         assert f"| {line['row']:<3} | {line['figure']}" in done.stdout
 

@@ -33,4 +33,9 @@ def announce(payment: Transaction) -> None:
     async_to_sync(get_channel_layer().group_send)(f"payment_{payment.checkout_request_id}", message)
 
 
-urlpatterns = [path("mpesa/callback/", callback)]
+def status(request: HttpRequest, checkout_request_id: str) -> JsonResponse:
+    payment = Transaction.objects.get(checkout_request_id=checkout_request_id)
+    return JsonResponse({"status": payment.status, "receipt": payment.mpesa_receipt_number})
+
+
+urlpatterns = [path("mpesa/callback/", callback), path("status/<str:checkout_request_id>/", status)]

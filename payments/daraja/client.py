@@ -115,6 +115,12 @@ def ask(send: Callable[[str], Answer]) -> Answer:
     return send(token)
 
 
+def check_credentials() -> None:
+    """Have a token, as every other call would; raises what those would raise where Daraja gives none."""
+    access_token.current(_fetch_token)
+    release_connection()
+
+
 # What goes out --------------------------------------------------------------------------------------------------
 
 
