@@ -61,13 +61,18 @@ def _told(receipt: str, result: Result) -> Told | None:
     if about.is_completed:
         if not _came_to_us(about):
             return Told(receipt, "denied", is_final=True)
-        return Told(receipt, "completed", about.amount, msisdn=visible_digits(about.debit_party.partition(" - ")[0]))
+        return Told(receipt, "completed", about.amount, msisdn=visible_digits(_name_of(about.debit_party)))
     return Told(receipt, "denied", is_final=True) if about.status in _ENDED_UNPAID else None
 
 
 def _came_to_us(about: TransactionTold) -> bool:
-    """Return whether the shop received the money, as far as M-PESA names who did."""
-    code = re.match(r"[0-9]{5,7}\b", about.credit_party)
-    if code:
-        return code[0] in {settings.MPESA_SHORTCODE, settings.MPESA_TILL_NUMBER}
-    return True
+    """Return whether the shop received this money: what it sent out, a refund above all, has a receipt as well."""
+    ours = {settings.MPESA_SHORTCODE, settings.MPESA_TILL_NUMBER} - {""}
+    if about.credit_party:
+        return _name_of(about.credit_party) in ours
+    return bool(visible_digits(_name_of(about.debit_party)))
+
+
+def _name_of(party: str) -> str:
+    """Return the number in front of a party's name: a short code, or a phone."""
+    return party.partition(" - ")[0].strip()

@@ -6,7 +6,7 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.db.transaction import atomic
 
 from payments.audit import log_action
-from payments.c2b.counting import OPEN_STATES, count, finish
+from payments.c2b.counting import OPEN_STATES, count, finish, lock_order
 from payments.c2b.message import account_named
 from payments.models import Confirmation, ReceiptClaim
 from shop.models import Order
@@ -23,6 +23,7 @@ def match(confirmation: Confirmation, order: Order, *, by: AbstractBaseUser, why
     What was not confirmed by M-PESA counts too: the person has seen it, on the organisation's statement for example.
     """
     with atomic():
+        lock_order(order.pk)
         waiting = Confirmation.objects.filter(pk=confirmation.pk, state__in=OPEN_STATES)
         if not waiting.exclude(amount=None).update(order=order, transaction=None):
             return False

@@ -173,6 +173,8 @@ def _process(confirmation: Confirmation) -> str:
             return repeat(confirmation, held)
     if confirmation.amount is None:
         return finish(confirmation, State.UNMATCHED, "the amount is not one that can be counted: staff have to look")
+    if not settings.MPESA_INITIATOR_NAME and not _is_believed(confirmation):
+        return finish(confirmation, State.UNMATCHED, "M-PESA cannot be asked: there is no API operator")
     _wait_for_word(confirmation)
     if _is_believed(confirmation):
         outcome = count(confirmation, note="believed at once, M-PESA is asked afterwards")

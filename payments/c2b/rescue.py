@@ -17,7 +17,7 @@ from django.db.models import QuerySet
 from django.db.transaction import atomic
 from django.utils import timezone
 
-from payments.c2b.counting import OPEN_STATES, count, holder_of
+from payments.c2b.counting import OPEN_STATES, count, holder_of, lock_order
 from payments.c2b.inbox import keep_told
 from payments.c2b.message import Message, may_be_same_phone
 from payments.models import Channel, Confirmation, ReceiptClaim
@@ -70,12 +70,15 @@ def settle_claim(one: ReceiptClaim) -> bool:
         return _end(one, State.FOUND if ours else State.FOR_STAFF, "" if ours else "counted for another order")
     real = _confirmations(one.code).filter(is_trusted=True).first()
     if real is None:
-        return False
+        if settings.MPESA_INITIATOR_NAME:
+            return False
+        return _end(one, State.FOR_STAFF, "M-PESA cannot be asked: there is no API operator")
     if not _fits(real, one.order):
         return _end(one, State.FOR_STAFF, "real, and neither account number nor phone are this order's")
-    Confirmation.objects.filter(pk=real.pk, order=None).update(order=one.order)
-    real.order = one.order
-    outcome = count(real, note="the customer sent its code")
+    with atomic():
+        lock_order(one.order_id)
+        Confirmation.objects.filter(pk=real.pk, order=None).update(order=one.order)
+        outcome = count(Confirmation.objects.get(pk=real.pk), note="the customer sent its code")
     found = holder_of(one.code)
     return _end(one, State.FOUND if found and found.order_id == one.order_id else State.FOR_STAFF, outcome)
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
 from payments.c2b import asking, rescue
 from payments.c2b.rescue import code_in
-from payments.models import Confirmation, ReceiptClaim, Transaction
+from payments.daraja.later import Result, parse_result
+from payments.models import Confirmation, Conversation, ReceiptClaim, Transaction
 from payments.tests.by_hand import announce, hear, new_receipt, pay_by_hand
 from shop.limits import TooOften
 from shop.models import Order
@@ -121,5 +123,63 @@ def test_five_tries_for_an_order_and_twenty_for_an_address() -> None:
 def test_nothing_is_asked_without_an_operator(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.MPESA_INITIATOR_NAME = ""
     monkeypatch.setattr(asking.asking, "ask_transaction_status", lambda **about: pytest.fail("asked"))
-    claim(make_order(), "UKP0X00400")
+    assert claim(make_order(), "UKP0X00400").state == "for_staff"
+    assert announce(make_order().account_number, 1500).state == "unmatched"
     assert asking.look() == 0
+
+
+# What Transaction Status says -----------------------------------------------------------------------------------
+
+US, CUSTOMER = "174379 - Duka", "254712345126 - Jane"
+
+
+def answer(code: object = 0, desc: str = "", **parameters: Any) -> Result:
+    listed = [{"Key": key, "Value": value} for key, value in parameters.items()]
+    told = {"ResultCode": code, "ResultDesc": desc, "ResultParameters": {"ResultParameter": listed}}
+    return parse_result(json.dumps({"Result": told}).encode())
+
+
+def completed(receipt: str, **changes: Any) -> Result:
+    told = {"TransactionStatus": "Completed", "Amount": 1500, "ReceiptNo": receipt}
+    return answer(**{**told, "DebitPartyName": CUSTOMER, "CreditPartyName": US, **changes})
+
+
+def heard(receipt: str, result: Result | None) -> str:
+    return asking.heard(Conversation(subject=receipt), result)
+
+
+def test_a_completed_payment_to_us_confirms() -> None:
+    order, receipt = make_order(), new_receipt()
+    announce(order.account_number, 1500, receipt=receipt)
+    assert heard(receipt, completed(receipt)) == "completed"
+    assert paid(order)
+
+
+def test_money_that_the_shop_sent_out_pays_nothing() -> None:
+    """A refund has a receipt too, known to whoever got it, and the same amount."""
+    order, receipt = make_order(), new_receipt()
+    make_transaction(order=order, phone_number="254712345126")
+    announce(order.account_number, 1500, receipt=receipt)
+    claim(order, receipt)
+    for parties in ({"DebitPartyName": US, "CreditPartyName": CUSTOMER}, {"DebitPartyName": US, "CreditPartyName": ""}):
+        assert heard(receipt, completed(receipt, **parties)) == "denied"
+    assert not paid(order)
+
+
+@pytest.mark.parametrize(
+    ("result", "outcome"),
+    [
+        (answer("R000002", "The OriginalTransactionID is invalid."), "denied"),
+        (answer(2001, "The initiator information is invalid."), "nothing is known yet"),
+        (answer(8006, "The security credential is locked."), "nothing is known yet"),
+        (completed("UKP0X00700", TransactionStatus="Declined"), "denied"),
+        (completed("UKP0X00700", TransactionStatus="Initiated"), "nothing is known yet"),
+        (completed("UKP0X00999"), "nothing is known yet"),
+        (None, "nothing is known yet"),
+    ],
+)
+def test_only_what_mpesa_says_of_this_receipt_counts(result: Result | None, outcome: str) -> None:
+    order = make_order()
+    announce(order.account_number, 1500, receipt="UKP0X00700")
+    assert heard("UKP0X00700", result) == outcome
+    assert not paid(order)
