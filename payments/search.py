@@ -23,7 +23,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from payments.models import Reason, Source, Status, Transaction, TransactionEvent
+from payments.models import Channel, Reason, Source, Status, Transaction, TransactionEvent
 from payments.phone_numbers import InvalidPhoneNumber, normalise_phone_number
 from shop.models import LARGEST_AMOUNT, Order
 
@@ -180,7 +180,7 @@ def _ways(term: str) -> list[Q]:
     compact = term.replace("-", "").replace(" ", "").upper()
     ways = [
         Q(mpesa_receipt_number=compact),
-        Q(account_reference=compact),
+        Q(account_reference=compact, channel=Channel.STK),  # what was typed by hand names an order, or nothing
         Q(checkout_request_id=term),
         Q(merchant_request_id=term),
     ]
