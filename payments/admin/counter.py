@@ -24,6 +24,7 @@ from payments.documents import facts
 from payments.models import Action, Transaction
 from payments.phone_numbers import LONGEST_TYPED, InvalidPhoneNumber, normalise_phone_number
 from payments.receipts import qr_code
+from payments.remembered import remember_typed
 from payments.search import read_amount
 from payments.views.page import screen_for
 from shop.models import LARGEST_AMOUNT, Order
@@ -91,6 +92,8 @@ def counter(request: HttpRequest) -> HttpResponse:
         _forget(order)
         form.add_error("phone_number", refusal.detail)
         return _form_page(request, form, status=409)
+    # As the customer's own page does: the number reads as it was said, and "Try again" asks the same phone.
+    remember_typed(request.session, prompted.payment.pk, form.data["phone_number"])
     return _see_other("counter_payment", prompted.payment.pk)
 
 

@@ -30,6 +30,7 @@ def test_amount_and_phone_become_a_prompt_and_a_page(agent: Any, daraja: FakeDar
     event = payment.events.get(source="staff")
     assert (event.action, str(event.by)) == (Action.COUNTER, "agent")
     assert LogEntry.objects.get().object_id == str(payment.pk)
+    assert "0712 000 777" in agent.get(done.headers["Location"]).text
 
 
 def test_the_page_is_the_customers_own_live_page(agent: Any, post_callback: Any) -> None:
