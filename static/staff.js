@@ -36,7 +36,9 @@ async function look(part) {
   const text = await answer.text();
   if (text === part.dataset.shown) return;
   part.dataset.shown = text;
+  const open = [...part.querySelectorAll("details[open][id]")].map(({ id }) => id);
   const focused = part.contains(document.activeElement) ? document.activeElement.id : "";
   part.innerHTML = text;
+  for (const id of open) document.getElementById(id)?.setAttribute("open", "");
   if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
 }

@@ -27,8 +27,10 @@ def payment_page(
         raise PermissionDenied
     events = list(payment.events.select_related("by", "callback"))
     sees_bodies = request.user.has_perm("payments.view_callback")
+    is_part = "X-Fragment" in request.headers  # the page's own script asks for what may have changed
+    frame: dict[str, Any] = {} if is_part else model_admin.admin_site.each_context(request)
     context = {
-        **model_admin.admin_site.each_context(request),
+        **frame,
         "title": _("Payment of KES %(amount)s") % {"amount": f"{payment.amount:,}"},
         "opts": Transaction._meta,
         "payment": payment,
@@ -45,7 +47,8 @@ def payment_page(
         "refunds": payment.refunds.select_related("requested_by"),
         "may_resolve": ACTS["resolve"].may(request.user),
     }
-    response = TemplateResponse(request, "payments/admin/payment.html", context)
+    template = "payments/admin/_payment.html" if is_part else "payments/admin/payment.html"
+    response = TemplateResponse(request, template, context)
     response.headers["Cache-Control"] = "no-store"
     return response
 

@@ -135,6 +135,19 @@ def _order_number(server: RunningServer, payment: Payment) -> str:
     return f"{account[:4]}-{account[4:]}"
 
 
+async def test_the_page_of_a_payment_follows_it_and_keeps_what_is_open(
+    server: RunningServer, payment: Payment, open_page: OpenPage, logged_in: dict[str, Any]
+) -> None:
+    await asyncio.to_thread(payment.push.fail)
+    page = await open_page(f"{server.base_url}{STAFF}/transaction/{payment.id}/change/", **logged_in)
+    await page.evaluate("() => { window.notReloaded = true }")
+    await page.locator("#history ~ .wide summary").first.click()
+    await asyncio.to_thread(payment.push.succeed)
+    await expect(page.locator(".state")).to_contain_text("Paid late")
+    assert await page.locator("#history ~ .wide details[open]").count() == 1
+    assert await page.evaluate("() => window.notReloaded")
+
+
 async def test_an_export_comes_as_a_file_and_the_page_says_when_it_is_whole(
     server: RunningServer, payment: Payment, open_page: OpenPage, logged_in: dict[str, Any], tmp_path: Path
 ) -> None:
