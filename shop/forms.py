@@ -23,7 +23,7 @@ class CheckoutForm(forms.Form):
     """Who orders, if they care to say."""
 
     customer_name = forms.CharField(label=gettext_lazy("Your name"), max_length=80, required=False)
-    customer_email = forms.EmailField(label=gettext_lazy("E-mail"), max_length=254, required=False)
+    customer_email = forms.EmailField(label=gettext_lazy("E-mail for the receipt"), max_length=254, required=False)
 
 
 def read_items(body: dict[str, Any]) -> list[tuple[str, int]]:
