@@ -102,8 +102,12 @@ class ShopMachine(RuleBasedStateMachine):
             self._heal()
             self._nothing_paid_is_missing()
         finally:
-            set_rollback(True)
-            self._stack.close()
+            self.end()
+
+    def end(self) -> None:
+        """Forget the run."""
+        set_rollback(True)
+        self._stack.close()
 
     # Daraja ---------------------------------------------------------------------------------------------------
 
@@ -189,7 +193,9 @@ class ShopMachine(RuleBasedStateMachine):
     @rule(data=st.data(), lie=st.sampled_from(LIES))
     def false_callback(self, data: st.DataObject, lie: str) -> None:
         """Tell the shop what is not so: with the token, as a fault of Daraja would, or without, as a forger does."""
-        prompt = self._some(data)
+        self.lie(self._some(data), lie)
+
+    def lie(self, prompt: Prompt, lie: str) -> None:
         payment = Transaction.objects.get(pk=prompt.transaction_id)
         used = Transaction.objects.exclude(pk=payment.pk).exclude(mpesa_receipt_number=None).first()
         if (lie == "wrong ids" and not payment.checkout_request_id) or (lie == "reused receipt" and used is None):
