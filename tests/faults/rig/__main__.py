@@ -114,11 +114,13 @@ def _line(fault: Fault) -> str:
     results = [result for result in _results() if result["fault"] == fault.number]
     if not results:
         return ""
-    sums = [sum(result[name] for result in results) for name in ("payments", "paid")]
+    sums = [sum(result[name] for result in results) for name in ("payments", "paid", "unknowable")]
     violations = sum(len(result["violations"]) for result in results)
     seconds = sorted(second for result in results for second in result["convergence"])
     spread = f"{_percentile(seconds, 50):.1f} · {_percentile(seconds, 99):.1f} · {seconds[-1]:.1f}" if seconds else "-"
-    return f"| {fault.number} | {fault.what} | {len(results)} | {sums[0]} | {sums[1]} | {violations} | {spread} |"
+    return (
+        f"| {fault.number} | {fault.what} | {len(results)} | {' | '.join(map(str, sums))} | {violations} | {spread} |"
+    )
 
 
 def _percentile(values: list[float], percent: int) -> float:

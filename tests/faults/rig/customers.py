@@ -34,6 +34,7 @@ class Customer:
     order_id: str = ""
     transaction_id: str = ""
     is_forger: bool = False
+    was_accepted: bool = False  # the shop had Daraja's id
     page: Page | None = None
     watching: Future[None] | None = None
 
@@ -67,6 +68,7 @@ class Customers:
         push = {"order_id": customer.order_id, "phone_number": customer.phone_number}
         answer = self._insist(customer, "/payments/stk-push/", push, "transaction_id")
         customer.transaction_id = answer.get("transaction_id", "")
+        customer.was_accepted = bool(answer.get("checkout_request_id"))
         if customer.transaction_id:
             self._watch(customer)
         if customer.is_forger and "checkout_request_id" in answer:

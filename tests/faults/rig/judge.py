@@ -28,6 +28,7 @@ class Verdict:
     payments: int = 0
     completed: int = 0
     paid: int = 0
+    unknowable: int = 0  # Daraja's id and every callback were lost: only the statement knows of the money
 
 
 class Judge:
@@ -62,7 +63,10 @@ class Judge:
         give_up = max(self.healed_at, time.monotonic()) + TERMINAL_WITHIN
         while True:
             documents = {c.transaction_id: self._status(c) for c in self.customers.all if c.transaction_id}
-            if all(self._is_settled(c, documents[c.transaction_id]) for c in self.customers.all if c.transaction_id):
+            is_quiet = not self.cluster.simulate("")["callbacks_waiting"]
+            if is_quiet and all(
+                self._is_settled(c, documents[c.transaction_id]) for c in self.customers.all if c.transaction_id
+            ):
                 time.sleep(1.5)  # what is wrong may still come
                 return {c.transaction_id: self._status(c) for c in self.customers.all if c.transaction_id}
             if time.monotonic() > give_up:
@@ -90,7 +94,9 @@ class Judge:
         if document.get("status") in {None, "PENDING"}:
             return False
         page_is_there = customer.page is not None and customer.page.version >= document["version"]
-        return page_is_there and (not self._ledger(customer) or document["status"] == "COMPLETED")
+        if not page_is_there or document["status"] == "COMPLETED":
+            return page_is_there
+        return not self._ledger(customer) or (not customer.was_accepted and not self._was_told(customer))
 
     def _accuse(self, customer: Customer, what: str) -> None:
         self.verdict.violations.append(f"{what} ({customer.phone_number}, {customer.plan})")
@@ -103,7 +109,9 @@ class Judge:
         self.verdict.completed += status == "COMPLETED"
         if status in {None, "PENDING"}:
             self._accuse(customer, "I6: not ended in time")
-        if paid and status != "COMPLETED":
+        if paid and status == "FAILED" and not customer.was_accepted and not self._was_told(customer):
+            self.verdict.unknowable += 1
+        elif paid and status != "COMPLETED":
             self._accuse(customer, f"I1: paid, and the shop says {status} {document.get('reason')}")
         if status == "COMPLETED" and not paid:
             self._accuse(customer, "I2: completed without money")
@@ -122,9 +130,11 @@ class Judge:
 
     def _receipts_that_may_be_known(self, customer: Customer, receipt: str) -> set[str | None]:
         """Return the one receipt; none at all only where no true callback was ever answered with 200."""
+        return {receipt} if self._was_told(customer) else {receipt, None}
+
+    def _was_told(self, customer: Customer) -> bool:
         prompts = self.cluster.simulate(f"phones/{customer.phone_number}/")["prompts"]
-        was_told = any(sent["status"] == 200 for prompt in prompts for sent in prompt["callbacks"])
-        return {receipt} if was_told else {receipt, None}
+        return any(sent["status"] == 200 for prompt in prompts for sent in prompt["callbacks"])
 
     def _compare_page(self, customer: Customer, document: dict[str, Any]) -> None:
         page = customer.page
