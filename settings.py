@@ -323,3 +323,9 @@ AXES_VERBOSE = False
 LOG_FORMAT = env.choice("LOG_FORMAT", ("console", "json"))
 LOGGING_CONFIG = None
 logs.configure(json=LOG_FORMAT == "json")
+SENTRY_DSN = env.text("SENTRY_DSN")
+if SENTRY_DSN:
+    try:
+        logs.report_errors_to(SENTRY_DSN, environment=MPESA_ENVIRONMENT)
+    except ValueError:
+        SETTINGS_PROBLEMS.append("SENTRY_DSN is not an address that Sentry gives.")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from django.conf import settings
-from django.db.models import Count, Sum
+from django.db.models import Count, Min, Sum
+from django.utils import timezone
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 
@@ -20,15 +21,27 @@ def add_gauge(name: str, description: str, read: Callable[[], float]) -> None:
     _gauges[name] = (description, read)
 
 
+_collectors: list[Callable[[], Iterable[Metric]]] = []
+
+
+def add_collector(collect: Callable[[], Iterable[Metric]]) -> None:
+    """Have `/metrics` show what `collect` yields; adding it twice changes nothing."""
+    if collect not in _collectors:
+        _collectors.append(collect)
+
+
 class _Collector:
     def collect(self) -> Iterator[Metric]:
         yield from _payments()
         yield from _evidence()
+        yield from _due()
         yield from _letters()
         for name, (description, read) in _gauges.items():
             gauge = GaugeMetricFamily(f"papo_{name}", description)
             gauge.add_metric([], read())
             yield gauge
+        for collect in _collectors:
+            yield from collect()
 
 
 def _payments() -> Iterator[Metric]:
@@ -41,6 +54,19 @@ def _payments() -> Iterator[Metric]:
     amount = GaugeMetricFamily("papo_completed_kes", "Whole KES of completed payments")
     amount.add_metric([], completed or 0)
     yield amount
+
+
+def _due() -> Iterator[Metric]:
+    """What the reconciler has before it: how much is due, and for how long."""
+    now = timezone.now()
+    due = Transaction.objects.filter(environment=settings.MPESA_ENVIRONMENT, check_after__lte=now)
+    waiting = due.exclude(status=Status.COMPLETED).aggregate(payments=Count("id"), first=Min("check_after"))
+    queue = GaugeMetricFamily("papo_reconciler_queue", "Payments whose question to Daraja is due")
+    queue.add_metric([], waiting["payments"])
+    yield queue
+    age = GaugeMetricFamily("papo_reconciler_queue_age_seconds", "How long the first of them has been due")
+    age.add_metric([], (now - waiting["first"]).total_seconds() if waiting["first"] else 0)
+    yield age
 
 
 def _evidence() -> Iterator[Metric]:
