@@ -11,6 +11,11 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Error, Page, async_playwright
 
+from tests.browser.states import Stage
+from tests.client import Shop
+from tests.fake_daraja import FakeDaraja
+from tests.server import RunningServer
+
 OpenPage = Callable[..., Awaitable[Page]]
 NO_SANDBOX = "--no-sandbox"  # Chromium as root refuses to start otherwise
 PATIENCE = 10_000  # milliseconds
@@ -83,3 +88,8 @@ async def open_page(browser: Browser, complaints: Complaints) -> AsyncIterator[O
         with contextlib.suppress(Error):  # the test closed it
             await context.close()
     assert complaints.unforgiven == []
+
+
+@pytest.fixture
+def stage(server: RunningServer, shop: Shop, daraja: FakeDaraja) -> Stage:
+    return Stage(server, shop, daraja)

@@ -9,20 +9,14 @@ from playwright.async_api import Page, expect
 
 from tests.browser.conftest import OpenPage
 from tests.browser.states import Stage
-from tests.client import Shop, as_stored, new_phone_number
+from tests.client import as_stored, new_phone_number
 from tests.conftest import Payment
-from tests.fake_daraja import FakeDaraja, query_result
-from tests.server import RunningServer
+from tests.fake_daraja import query_result
 
 pytestmark = pytest.mark.browser
 
 AT_ONCE = 2_000  # milliseconds
 ASKED = 8_000  # milliseconds; a pass of the reconciler starts every second, on a busy machine too
-
-
-@pytest.fixture
-def stage(server: RunningServer, shop: Shop, daraja: FakeDaraja) -> Stage:
-    return Stage(server, shop, daraja)
 
 
 async def live_page(open_page: OpenPage, stage: Stage, payment: Payment) -> Page:

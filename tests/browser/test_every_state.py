@@ -11,9 +11,6 @@ from playwright.async_api import Page, Request, expect
 
 from tests.browser.conftest import OpenPage
 from tests.browser.states import STATES, Stage, State
-from tests.client import Shop
-from tests.fake_daraja import FakeDaraja
-from tests.server import RunningServer
 
 pytestmark = pytest.mark.browser
 
@@ -27,11 +24,6 @@ LOOKS = [
     pytest.param("en-KE", "dark", marks=pytest.mark.long),
     pytest.param("sw-KE", "light", marks=pytest.mark.long),
 ]
-
-
-@pytest.fixture
-def stage(server: RunningServer, shop: Shop, daraja: FakeDaraja) -> Stage:
-    return Stage(server, shop, daraja)
 
 
 async def address(stage: Stage, state: State) -> str:

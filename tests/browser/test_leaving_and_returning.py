@@ -11,20 +11,13 @@ from playwright.async_api import Page, Route, expect
 
 from tests.browser.conftest import Complaints, OpenPage
 from tests.browser.states import Stage
-from tests.client import Shop, as_stored, new_phone_number
-from tests.fake_daraja import FakeDaraja
-from tests.server import RunningServer
+from tests.client import as_stored, new_phone_number
 
 pytestmark = pytest.mark.browser
 
 AT_ONCE = 2_000  # milliseconds
 CONVERGED = 5_000  # milliseconds after the network is back: promise 6 of the contract
 REFRESHED = 9_000  # milliseconds; without a script the page loads itself anew every five seconds
-
-
-@pytest.fixture
-def stage(server: RunningServer, shop: Shop, daraja: FakeDaraja) -> Stage:
-    return Stage(server, shop, daraja)
 
 
 async def says(page: Page, heading: str, within: float = AT_ONCE) -> None:

@@ -10,9 +10,7 @@ from playwright.async_api import Page, expect
 
 from tests.browser.conftest import OpenPage
 from tests.browser.states import STATES, Stage
-from tests.client import Shop
-from tests.fake_daraja import FakeDaraja, refusal
-from tests.server import RunningServer
+from tests.fake_daraja import refusal
 
 pytestmark = pytest.mark.browser
 
@@ -40,11 +38,6 @@ REASONS = [
     (9999, "We could not reach your phone", "could not deliver the prompt", [PAUSED, OTHER]),
     (2028, "The shop has a payment problem", "We have been told.", [TRY, ORDER]),
 ]
-
-
-@pytest.fixture
-def stage(server: RunningServer, shop: Shop, daraja: FakeDaraja) -> Stage:
-    return Stage(server, shop, daraja)
 
 
 async def shows_controls(page: Page, controls: list[str | re.Pattern[str]]) -> None:
