@@ -22,7 +22,7 @@ EVERY = 5.0  # seconds
 FORGET_AFTER = timedelta(hours=1)
 
 NAME = uuid4().hex
-_started_at = timezone.now()
+_started_at: datetime | None = None  # the first beat, with which the reconciler starts too
 
 
 async def run() -> None:
@@ -44,7 +44,9 @@ async def _layer_answers() -> bool:
 
 def beat(*, layer_answers: bool = True) -> None:
     """Write this process's line, and forget the processes that ended long ago."""
+    global _started_at
     now = timezone.now()
+    _started_at = _started_at or now
     ProcessBeat.objects.update_or_create(
         name=NAME,
         defaults={
