@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from django.db.models import F
 from django.db.transaction import atomic
@@ -35,15 +36,19 @@ class Line:
         return Kind.PAYMENT if self.cents_in else Kind.OTHER
 
 
-def keep(reading: Reading, lines: Sequence[Line], *, read_bytes: int = 0) -> int:
-    """Write a batch and how far the reading has come, in one database transaction; return how many were new."""
+def keep(reading: Reading, lines: Sequence[Line], **progress: int) -> int:
+    """Write a batch and how far the reading has come, in one database transaction; return how many were new.
+
+    `progress`: `read_rows` and `read_bytes` of a file, absolute, so that two readers of one file never skip a row;
+    without it the rows are counted up.
+    """
     rows = {row.fingerprint: row for row in (_movement(reading, line) for line in lines)}
     with atomic():
         known = set(Movement.objects.filter(fingerprint__in=rows).values_list("fingerprint", flat=True))
         new = [row for fingerprint, row in rows.items() if fingerprint not in known]
         Movement.objects.bulk_create(new, ignore_conflicts=True)
-        progress = {"read_rows": F("read_rows") + len(lines), "new_rows": F("new_rows") + len(new)}
-        Reading.objects.filter(pk=reading.pk).update(**progress, **({"read_bytes": read_bytes} if read_bytes else {}))
+        changes: dict[str, Any] = {"read_rows": F("read_rows") + len(lines), **progress}
+        Reading.objects.filter(pk=reading.pk).update(new_rows=F("new_rows") + len(new), **changes)
     return len(new)
 
 

@@ -167,13 +167,13 @@ def _keep_all(
             continue  # an earlier attempt has kept it
         batch.append(line)
         if len(batch) == BATCH:
-            _keep_batch(reading, batch, counted, progress)
+            _keep_batch(reading, batch, seen, counted, progress)
             batch = []
-    _keep_batch(reading, batch, counted, progress)
+    _keep_batch(reading, batch, max(seen, done), counted, progress)
 
 
-def _keep_batch(reading: Reading, batch: list[Line], counted: _Counted, progress: Progress) -> None:
-    keep(reading, batch, read_bytes=counted.count)
+def _keep_batch(reading: Reading, batch: list[Line], seen: int, counted: _Counted, progress: Progress) -> None:
+    keep(reading, batch, read_rows=seen, read_bytes=counted.count)
     reading.refresh_from_db()
     progress(reading)
 

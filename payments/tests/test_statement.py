@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -89,3 +90,27 @@ def test_an_import_that_was_cut_off_goes_on_where_it_stopped(monkeypatch: pytest
     reading = import_statement(io.BytesIO(data), name="x", progress=lambda reading: batches.append(reading.read_rows))
     assert (reading.pk, batches, reading.state) == (cut_off.pk, [30, 35], "done")
     assert (reading.new_rows, Movement.objects.count()) == (35, 35)
+
+
+def test_two_who_import_one_file_at_once_skip_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(statement, "BATCH", 10)
+    data = (PREAMBLE + HEADER + "".join(line(f"UKK{n:07d}", paid_in="10") for n in range(45))).encode()
+
+    def stop_at(rows: int) -> Any:
+        def progress(reading: Reading) -> None:
+            if reading.read_rows == rows:
+                raise KeyboardInterrupt
+
+        return progress
+
+    def other_begins(reading: Reading) -> None:
+        if reading.read_rows == 10:
+            with pytest.raises(KeyboardInterrupt):
+                import_statement(io.BytesIO(data), name="x", progress=stop_at(30))
+        elif reading.read_rows == 20:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        import_statement(io.BytesIO(data), name="x", progress=other_begins)
+    reading = import_statement(io.BytesIO(data), name="x")
+    assert (reading.state, reading.read_rows, Movement.objects.count()) == ("done", 45, 45)
