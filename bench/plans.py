@@ -25,7 +25,7 @@ INSERT INTO payments_transaction (id, order_id, environment, business_short_code
     account_reference, channel, status, reason, settled_by, failed_by, version, merchant_request_id,
     checkout_request_id, result_code, result_desc, mpesa_receipt_number, late, surplus, under_review, earlier_paid,
     found_by_hand, excess, refunded_amount, asked_from, asked_in, created_at, updated_at, expires_at, checks,
-    queried_code, prompted_at, completed_at, failed_at)
+    queried_code, prompted_at, completed_at, failed_at, touched)
 SELECT md5('t' || n)::uuid, md5('o' || n)::uuid, 'simulator', '174379', '2547' || lpad((n %% 300000)::text, 8, '0'),
     1 + n %% 5000, 'REF' || lpad(n::text, 9, '0'), 'stk', s.status,
     CASE WHEN s.status = 'FAILED' THEN (ARRAY['cancelled','expired','no_response','insufficient_funds'])[1 + n / 7 %% 4]
@@ -36,7 +36,7 @@ SELECT md5('t' || n)::uuid, md5('o' || n)::uuid, 'simulator', '174379', '2547' |
     CASE WHEN s.status = 'COMPLETED' THEN 'U' || lpad(n::text, 9, '0') END, false, false, false, false, false, 0, 0,
     '', '', begun, now(), now(), 0, '', begun + interval '1 second',
     CASE WHEN s.status = 'COMPLETED' THEN begun + (n %% 40) * interval '1 second' END,
-    CASE WHEN s.status = 'FAILED' THEN begun + (n %% 40) * interval '1 second' END
+    CASE WHEN s.status = 'FAILED' THEN begun + (n %% 40) * interval '1 second' END, n %% 200 = 0
 FROM generate_series(%(first)s, %(last)s) n,
      LATERAL (SELECT CASE WHEN n <= 20 THEN 'PENDING' WHEN n %% 7 = 0 THEN 'FAILED' ELSE 'COMPLETED' END AS status,
                     now() - n * %(gap)s * interval '1 second' AS begun) s;

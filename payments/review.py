@@ -57,6 +57,8 @@ def _leave_unpaid(payment: Transaction, by: AbstractBaseUser, why: str) -> bool:
 def resolve(discrepancy: Discrepancy, *, by: AbstractBaseUser, why: str) -> bool:
     """Note that a discrepancy has been seen to; one that still blocks its payment needs `decide` instead."""
     with atomic():
+        # The payment first, as everybody does: the note below writes to it.
+        Transaction.objects.select_for_update(of=("self",)).filter(pk=discrepancy.transaction_id).values("pk").first()
         still_blocks = Q(blocking=True, transaction__under_review=True)
         unresolved = Discrepancy.objects.filter(pk=discrepancy.pk, resolved_at=None)
         changed = 0 if unresolved.filter(still_blocks).exists() else _resolve(unresolved, by=by, why=why)

@@ -354,6 +354,8 @@ def record(
         action=action,
     )
     insert(line)
+    if source == Source.STAFF:
+        Transaction.objects.filter(pk=payment.pk, touched=False).update(touched=True)
 
 
 def open_discrepancy(payment: Transaction, kind: Discrepancy.Kind, **evidence: Any) -> bool:

@@ -133,6 +133,8 @@ class Transaction(models.Model):
         max_length=10, choices=Source.choices, blank=True, help_text=_("Who told us of the present status")
     )
 
+    touched = models.BooleanField(default=False, help_text=_("Somebody of the staff has seen to it"))
+
     class Meta:
         ordering = ["-created_at"]
         constraints = [
@@ -173,6 +175,7 @@ class Transaction(models.Model):
                 name="found_by_source",
             ),
             models.Index(fields=["environment", "amount", "created_at"], name="found_by_amount"),
+            models.Index(fields=["environment", "created_at"], condition=Q(touched=True), name="found_by_touch"),
             models.Index(fields=["merchant_request_id"], name="found_by_merchant_request"),
             # What the board counts every second is read from these alone, however many payments there have been.
             models.Index(
@@ -228,9 +231,6 @@ class TransactionEvent(models.Model):
 
     class Meta:
         ordering = ["id"]
-        indexes = [
-            models.Index(fields=["transaction"], condition=Q(source="staff"), name="staff_touched"),
-        ]
 
     def __str__(self) -> str:
         return f"{self.source}: {self.new_status} {self.reason}".strip()
