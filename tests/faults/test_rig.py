@@ -41,7 +41,6 @@ TEETH = [
     ("asking", "F11", "I1"),
     ("token", "F0", "I2"),
     ("tailer", "F12", "I5"),
-    ("snapshot", "F20a", "I5"),
 ]
 
 

@@ -65,28 +65,12 @@ def _without_token() -> None:
     inbox.receive_hint = believe
 
 
-def _without_snapshot() -> None:
-    """Send a page that connects nothing until something changes."""
-    from realtime.consumers import PaymentConsumer
-
-    true = PaymentConsumer.offer
-
-    def offer(self: PaymentConsumer, change: Any) -> None:
-        if self.version == 0:
-            self.version = change.version
-        else:
-            true(self, change)
-
-    PaymentConsumer.offer = offer  # type: ignore[method-assign]
-
-
 GUARDS: dict[str, Callable[[], None]] = {
     "transition guard": _without_transition_guard,
     "inbox": _without_inbox,
     "asking": _without_asking,
     "tailer": _without_tailer,
     "token": _without_token,
-    "snapshot": _without_snapshot,
 }
 
 
