@@ -16,16 +16,11 @@ from payments.models import Reason, Source, Transaction
 
 SAME_AMOUNT_AGAIN = timedelta(seconds=120)  # M-PESA's rule 17: same amount, same phone
 AFTER_QUERY = timedelta(seconds=120)  # from the prompt: a query's failure is weaker than a callback's
-# Seconds from the failure until another prompt has a chance, by Daraja's code or else by reason.
+# Seconds from the failure until another prompt has a chance, by Daraja's code or else by reason. After every other
+# failure that a callback proves the next prompt may go at once.
 PAUSES: dict[str, int] = {
     "17": 120,
-    "26": 30,
-    "500.003.02": 30,
-    "500.003.03": 30,
-    Reason.BUSY: 60,  # another request is open on the phone, and lives about a minute
-    "1025": 60,
-    "9999": 60,
-    Reason.NO_RESPONSE: 5,
+    Reason.BUSY: 60,  # another request is open on the phone, and lives about a minute; overload ends no sooner
 }
 
 NO_MONEY_TAKEN = _("No money was taken.")
