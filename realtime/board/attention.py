@@ -7,11 +7,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
+from django.db.models import Q
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from payments.models import Callback, Channel, Confirmation, Discrepancy, ReceiptClaim, Status, Transaction
+from payments.models import Callback, Channel, Confirmation, Discrepancy, ReceiptClaim, Refund, Status, Transaction
+from payments.models import Finding as Drift
 from realtime.board import alarms
 from realtime.board.shared import Shared
 
@@ -31,7 +33,7 @@ class Raw:
     open_discrepancies: int
     stuck: list[Transaction]
     doubtful: dict[str, int]
-    by_hand: dict[str, int]  # money and claims that found no order by themselves
+    waiting: dict[str, int]  # how many wait on a page of their own: money and claims without an order, refunds, drift
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class Finding:
 
 
 def load() -> Raw:
-    """Read everything that needs a person; seven queries."""
+    """Read everything that needs a person; nine queries."""
     now = timezone.now()
     unresolved = alarms.open_discrepancies().select_related("transaction", "transaction__order")
     mine = Transaction.objects.filter(environment=settings.MPESA_ENVIRONMENT, status=Status.PENDING)
@@ -67,14 +69,20 @@ def load() -> Raw:
         open_discrepancies=alarms.open_discrepancies().count(),
         stuck=[payment for payment in waiting if _is_stuck(payment, now)],
         doubtful={state: states.count(state) for state in set(states)},
-        by_hand=_waiting_by_hand(),
+        waiting=_waiting(),
     )
 
 
-def _waiting_by_hand() -> dict[str, int]:
-    money = Confirmation.objects.filter(environment=settings.MPESA_ENVIRONMENT, state=Confirmation.State.UNMATCHED)
-    claims = ReceiptClaim.objects.filter(environment=settings.MPESA_ENVIRONMENT, state=ReceiptClaim.State.FOR_STAFF)
-    return {"confirmation": money.count(), "receiptclaim": claims.count()}
+def _waiting() -> dict[str, int]:
+    mine = {"environment": settings.MPESA_ENVIRONMENT}
+    undecided = Q(state=Refund.State.UNKNOWN)
+    undecided |= Q(state=Refund.State.REQUESTED, needs_second_person=True, approved_by=None)
+    return {
+        "confirmation": Confirmation.objects.filter(**mine, state=Confirmation.State.UNMATCHED).count(),
+        "receiptclaim": ReceiptClaim.objects.filter(**mine, state=ReceiptClaim.State.FOR_STAFF).count(),
+        "refund": Refund.objects.filter(undecided, **mine).count(),
+        "finding": Drift.objects.filter(**mine, resolved_at=None).count(),
+    }
 
 
 def _is_stuck(payment: Transaction, now: datetime) -> bool:
@@ -86,14 +94,14 @@ def findings(raw: Raw) -> list[Finding]:
     """Return what to see to, the most urgent sort first, in the active language."""
     found = [_alarm(alarm) for alarm in raw.alarms]
     found += [_discrepancy(row) for row in raw.discrepancies]
-    found += [_by_hand(name, waiting) for name, waiting in raw.by_hand.items() if waiting]
+    found += [_elsewhere(name, waiting) for name, waiting in raw.waiting.items() if waiting]
     found += [_stuck(payment) for payment in raw.stuck[:SHOWN]]
     return found + [_doubtful(state, count) for state, count in sorted(raw.doubtful.items())]
 
 
 def count(raw: Raw) -> int:
     """Return how many things there are to see to, also those that are not listed."""
-    return len(raw.alarms) + raw.open_discrepancies + len(raw.stuck) + sum(raw.by_hand.values())
+    return len(raw.alarms) + raw.open_discrepancies + len(raw.stuck) + sum(raw.waiting.values())
 
 
 def _alarm(alarm: Any) -> Finding:
@@ -147,15 +155,31 @@ def _meaning(row: Discrepancy, payment: Transaction) -> tuple[str, str]:
     return meanings.get(row.kind, ("", _("Open the payment, then resolve with a reason.")))
 
 
-def _by_hand(name: str, waiting: int) -> Finding:
-    state = {"confirmation": Confirmation.State.UNMATCHED, "receiptclaim": ReceiptClaim.State.FOR_STAFF}[name]
-    words = {
-        "confirmation": (_("Paid by hand, for no order we know"), _("Match the money to an order, or set it aside.")),
-        "receiptclaim": (_("Customers say that they have paid"), _("Look their codes up, then close each.")),
-    }
-    title, step = words[name]
-    url = f"{reverse(f'admin:payments_{name}_changelist')}?state__exact={state}"
-    return Finding(f"by-hand-{name}-{waiting}", "wait", f"{title} · {waiting}", "", step, url, timezone.now())
+def _elsewhere(name: str, waiting: int) -> Finding:
+    title, step, which = {
+        "confirmation": (
+            _("Paid by hand, for no order we know"),
+            _("Match the money to an order, or set it aside."),
+            f"?state__exact={Confirmation.State.UNMATCHED}",
+        ),
+        "receiptclaim": (
+            _("Customers say that they have paid"),
+            _("Look their codes up, then close each."),
+            f"?state__exact={ReceiptClaim.State.FOR_STAFF}",
+        ),
+        "refund": (
+            _("Refunds that wait for a person"),
+            _("Let a second person decide, or find out at M-PESA what became of them."),
+            "",
+        ),
+        "finding": (
+            _("Our books and M-PESA's differ"),
+            _("Look each difference up, then resolve it with a reason."),
+            "",
+        ),
+    }[name]
+    url = reverse(f"admin:payments_{name}_changelist") + which
+    return Finding(f"{name}-{waiting}", "wait", f"{title} · {waiting}", "", step, url, timezone.now())
 
 
 def _stuck(payment: Transaction) -> Finding:

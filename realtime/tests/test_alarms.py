@@ -10,7 +10,8 @@ import pytest
 from django.utils import timezone
 
 from payments.c2b import rescue
-from payments.models import Discrepancy, Mail, Reason, ReceiptClaim, Source, Status
+from payments.models import Discrepancy, Mail, Reading, Reason, ReceiptClaim, Refund, Source, Status
+from payments.models import Finding as Drift
 from payments.review import resolve
 from payments.tests.by_hand import announce, hear
 from payments.transitions import open_discrepancy
@@ -192,3 +193,20 @@ def test_money_that_found_no_order_and_claims_are_things_to_see_to() -> None:
     assert attention.count(raw) == 2
     assert titles["Paid by hand, for no order we know · 1"].endswith("state__exact=unmatched")
     assert titles["Customers say that they have paid · 1"].endswith("state__exact=for_staff")
+
+
+def test_refunds_and_differences_that_wait_for_a_person_are_listed():
+    for more in ({"state": "unknown"}, {"needs_second_person": True}, {"state": "failed"}):
+        payment = make_transaction(status=Status.COMPLETED, completed_at=timezone.now())
+        facts = {"transaction": payment, "environment": payment.environment, "method": "reversal", "amount": 5}
+        Refund.objects.create(**facts, **more, requested_by=make_staff())
+    reading = Reading.objects.create(environment=payment.environment, source="statement", name="November")
+    drift = {"environment": payment.environment, "reading": reading, "happened_at": timezone.now()}
+    Drift.objects.create(**drift, kind="amount", fingerprint="1")
+    Drift.objects.create(**drift, kind="amount", fingerprint="2", resolved_at=timezone.now())
+    raw = attention.load()
+    assert [(finding.title, finding.url) for finding in attention.findings(raw)] == [
+        ("Refunds that wait for a person · 2", "/admin/payments/refund/"),
+        ("Our books and M-PESA's differ · 1", "/admin/payments/finding/"),
+    ]
+    assert attention.count(raw) == 3
