@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
 from payments.admin.common import user_of
-from payments.desk.orders import MOST_SHOWN, Fulfilment, just_handed_over, press, waiting
+from payments.desk.orders import MOST_SHOWN, Fulfilment, just_handed_over, press, sent_back, waiting
 
 _STEPS = (Fulfilment.PACKED, Fulfilment.HANDED_OVER)
 
@@ -36,7 +36,7 @@ def order_desk(request: HttpRequest) -> HttpResponse:
 
 def _columns() -> list[dict[str, Any]]:
     to_pack, packed = waiting(Fulfilment.TO_PACK), waiting(Fulfilment.PACKED)
-    return [
+    columns = [
         _column("to-pack", _("To be packed"), to_pack, step=Fulfilment.PACKED, press=_("Packed")),
         _column(
             "packed",
@@ -48,6 +48,8 @@ def _columns() -> list[dict[str, Any]]:
         ),
         _column("gone", _("Just handed over"), just_handed_over(), undo=Fulfilment.HANDED_OVER),
     ]
+    returned = _column("sent-back", _("Sent back: do not hand over"), sent_back())
+    return [returned, *columns] if returned["orders"] else columns
 
 
 def _column(name: str, title: str, orders: Any, *, step: str = "", press: str = "", undo: str = "") -> dict[str, Any]:
@@ -73,5 +75,5 @@ def move(request: HttpRequest, order_id: UUID) -> HttpResponse:
     if named not in _STEPS:
         raise BadRequest("not from our buttons")
     if not press(order_id, Fulfilment(named), by=user_of(request), undo=undo):
-        messages.warning(request, _("That order has moved on already, or too long ago to take it back."))
+        messages.warning(request, _("That order has moved on already, its money went back, or it is too late to undo."))
     return HttpResponseRedirect(reverse("order_desk"), status=303)

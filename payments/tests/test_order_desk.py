@@ -4,9 +4,13 @@ from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Group, User
+from django.utils import timezone
 
+from payments.desk.orders import TOLD_FOR
 from payments.mail import send_due
-from payments.models import Action, Mail, Transaction
+from payments.models import Action, Mail, Refund, Transaction
+from payments.refunds.decisions import decline, record_by_hand
 from payments.signals import transaction_changed
 from payments.tests.test_desk import as_tier  # noqa: F401 - a fixture
 from shop.models import Order
@@ -71,6 +75,91 @@ def test_who_comes_second_is_told_and_changes_nothing(as_tier: Any, paid: Transa
     page = client.post(f"{DESK}{paid.order_id}/", {"step": "packed"}, follow=True)
     assert "moved on already" in page.text
     assert LogEntry.objects.count() == 1
+
+
+# Money that went back ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def give_back() -> Any:
+    """Return KES of a payment by hand, as a supervisor does."""
+    supervisor = User.objects.create_user("wanjiru", is_staff=True)
+    supervisor.groups.add(Group.objects.get(name="Supervisor"))
+    return lambda payment, amount: record_by_hand(payment.pk, amount=amount, reason="Sold out", by=supervisor)
+
+
+def test_an_order_whose_money_went_back_leaves_the_queue_and_is_shown(
+    as_tier: Any,  # noqa: F811
+    paid: Transaction,
+    give_back: Any,
+) -> None:
+    client, number = as_tier("Agent"), paid.order.number
+    give_back(paid, 1000)
+    assert shown(client) == {"to-pack": [number], "packed": [], "gone": []}
+    assert "KES 1,000 sent back" in client.get(DESK).text
+    give_back(paid, 500)
+    assert shown(client) == {"sent-back": [number], "to-pack": [], "packed": [], "gone": []}
+    assert "KES 1,500 sent back" in client.get(DESK).text
+    assert "formaction" not in client.get(DESK).text
+
+
+def test_what_is_packed_already_is_put_back(as_tier: Any, paid: Transaction, give_back: Any) -> None:  # noqa: F811
+    client = as_tier("Agent")
+    client.post(f"{DESK}{paid.order_id}/", {"step": "packed"})
+    give_back(paid, 1500)
+    assert shown(client)["sent-back"] == [paid.order.number]
+    assert "Put it back on the shelf." in client.get(DESK).text
+
+
+@pytest.mark.parametrize("before", ["to_pack", "packed"])
+def test_a_page_that_is_behind_cannot_move_what_was_sent_back(
+    as_tier: Any,  # noqa: F811
+    paid: Transaction,
+    give_back: Any,
+    before: str,
+) -> None:
+    client = as_tier("Agent")
+    if before == "packed":
+        client.post(f"{DESK}{paid.order_id}/", {"step": "packed"})
+    give_back(paid, 1500)
+    step = "packed" if before == "to_pack" else "handed_over"
+    assert "its money went back" in client.post(f"{DESK}{paid.order_id}/", {"step": step}, follow=True).text
+    assert Order.objects.get().fulfilment == before
+
+
+def test_the_second_payment_sent_back_leaves_the_first_to_be_packed(
+    as_tier: Any,  # noqa: F811
+    paid: Transaction,
+    post_callback: Any,
+    give_back: Any,
+) -> None:
+    second = make_transaction(order=paid.order, phone_number="254712000778")
+    post_callback(second)
+    give_back(second, 1500)
+    client = as_tier("Agent")
+    assert shown(client)["to-pack"] == [paid.order.number]
+    client.post(f"{DESK}{paid.order_id}/", {"step": "packed"})
+    assert Order.objects.get().fulfilment == "packed"
+
+
+def test_money_on_its_way_back_is_said_where_the_order_waits(
+    as_tier: Any,  # noqa: F811
+    paid: Transaction,
+    give_back: Any,
+    settings: Any,
+) -> None:
+    settings.REFUND_SECOND_PERSON_ABOVE = 100
+    refund = give_back(paid, 1500)
+    client = as_tier("Agent")
+    assert shown(client)["to-pack"] == [paid.order.number]
+    assert "KES 1,500 is being sent back" in client.get(DESK).text
+    decline(refund.pk, by=refund.requested_by, why="found one more")
+    assert "sent back" not in client.get(DESK).text
+
+
+def test_it_is_shown_for_a_week(as_tier: Any, paid: Transaction, give_back: Any) -> None:  # noqa: F811
+    Refund.objects.filter(pk=give_back(paid, 1500).pk).update(ended_at=timezone.now() - TOLD_FOR)
+    assert shown(as_tier("Agent")) == {"to-pack": [], "packed": [], "gone": []}
 
 
 @pytest.mark.parametrize(("tier", "status"), [("Viewer", 403), ("Agent", 303), ("Supervisor", 303)])
