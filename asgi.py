@@ -16,7 +16,7 @@ django.setup(set_prefix=False)
 from channels.routing import ProtocolTypeRouter
 
 from handlers import HttpApplication
-from middleware import BoundedBodies, TrustedProxies
+from middleware import BoundedBodies, RequestIds, TrustedProxies
 from payments.callback_route import CallbackRoute
 from payments.checks import refuse_wrong_settings
 from realtime import background, life
@@ -24,7 +24,8 @@ from realtime.routing import websocket_application
 
 refuse_wrong_settings()
 http_application = CallbackRoute(BoundedBodies(HttpApplication()))
-router = TrustedProxies(ProtocolTypeRouter({"http": http_application, "websocket": websocket_application}))
+by_protocol = ProtocolTypeRouter({"http": http_application, "websocket": websocket_application})
+router = TrustedProxies(RequestIds(by_protocol))
 
 
 async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
+import re
+import secrets
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import structlog
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
@@ -48,6 +51,32 @@ class TrustedProxies:
         secure = headers.get(b"x-forwarded-proto", "").strip().lower() == "https"
         schemes = {"http": ("http", "https"), "websocket": ("ws", "wss")}[scope["type"]]
         return {**scope, "client": (peer, port), "scheme": schemes[secure]}
+
+
+class RequestIds:
+    """Put `request_id` into every log line of a request or a socket, so that its lines can be found together.
+
+    A proxy's X-Request-ID is kept, that both logs may be laid side by side; whatever is no plain id is replaced by one
+    of our own, because it would stand in every line.
+    """
+
+    def __init__(self, application: Application) -> None:
+        self.application = application
+
+    async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
+        if scope["type"] in {"http", "websocket"}:
+            structlog.contextvars.bind_contextvars(request_id=_request_id(scope["headers"]))
+        await self.application(scope, receive, send)
+
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._-]{7,63}")
+
+
+def _request_id(headers: list[tuple[bytes, bytes]]) -> str:
+    given = [value for name, value in headers if name == b"x-request-id"]
+    if len(given) == 1 and _REQUEST_ID.fullmatch(given[0]):
+        return given[0].decode("ascii")
+    return secrets.token_hex(8)
 
 
 LARGEST_BODY = 1024 * 1024  # bytes; the views allow less

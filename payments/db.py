@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import ParamSpec, TypeVar
 
 from django.db import InterfaceError, OperationalError, connection
@@ -44,9 +45,11 @@ class DatabaseThreads:
         self._threads = ThreadPoolExecutor(max_workers=count, thread_name_prefix=name)
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run `function` in one of the threads, off the loop; raises what it raises."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, lambda: keeping_connection(function, *args, **kwargs))
+        """Run `function` in one of the threads, off the loop; raises what it raises. Its log lines say whose it is."""
+        loop, context = asyncio.get_running_loop(), copy_context()
+        return await loop.run_in_executor(
+            self._threads, lambda: context.run(lambda: keeping_connection(function, *args, **kwargs))
+        )
 
 
 def keeping_connection(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -35,7 +36,10 @@ class Listener:
         self.channel = f"listener.{uuid4().hex}"
         self._joined: set[UUID] = set()
         self._hears_all = False
-        self._tasks = [self.loop.create_task(self._listen()), self.loop.create_task(self._keep_groups())]
+        # Without the context of the request that came first: its id does not belong into our log lines.
+        self._tasks = [
+            self.loop.create_task(work, context=contextvars.Context()) for work in (self._listen(), self._keep_groups())
+        ]
 
     async def join(self, transaction_id: UUID) -> None:
         """Hear of a payment's changes from now on; when the layer is away, only the tailer does until it is back."""

@@ -86,6 +86,7 @@ class Room:
         self._has_news.set()
 
     async def _run(self) -> None:
+        structlog.contextvars.clear_contextvars()  # it was begun in a request whose id is not ours
         loop = asyncio.get_running_loop()
         while self._boards:
             begun = loop.time()
