@@ -10,7 +10,8 @@ from django.utils import timezone
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 
-from payments import reconciler, spool, waiting
+from payments import delivery_figures, reconciler, spool, waiting
+from payments.daraja import timing
 from payments.models import Callback, Confirmation, Discrepancy, Mail, ReceiptClaim, Status, Transaction
 
 _gauges: dict[str, tuple[str, Callable[[], float]]] = {}
@@ -112,3 +113,5 @@ def metrics_text() -> bytes:
 add_gauge("held_polls", "Polls that this process is holding", waiting.count)
 add_gauge("spool_length", "Callbacks on disk, waiting for the database", spool.length)
 add_gauge("reconciler_age_seconds", "Seconds since the last pass here", lambda: reconciler.last_pass_age() or 0.0)
+add_collector(delivery_figures.collect)
+add_collector(timing.collect)

@@ -21,6 +21,7 @@ from urllib3.connection import HTTPConnection
 
 from payments.daraja.errors import DarajaUnreachable, OutcomeUnknown
 from payments.daraja.results import Answer
+from payments.daraja.timing import timed
 from strict_json import LARGEST_BODY
 
 CONNECTIONS_KEPT = 32  # as many pushes at once find a connection already open
@@ -104,8 +105,13 @@ def post(url: str, *, data: Mapping[str, Any], headers: Mapping[str, str]) -> An
 def _exchange(method: str, url: str, **options: Any) -> Answer:
     timeout = (settings.DARAJA_CONNECT_TIMEOUT_SECONDS, settings.DARAJA_TIMEOUT_SECONDS)
     session = _session(through_proxy=not _is_loopback(url))
-    with session.request(method, url, stream=True, allow_redirects=False, timeout=timeout, **options) as response:
-        return Answer(response.status_code, _read(response))
+    with (
+        timed(url) as timing,
+        session.request(method, url, stream=True, allow_redirects=False, timeout=timeout, **options) as response,
+    ):
+        answer = Answer(response.status_code, _read(response))
+        timing.http_status = answer.status
+        return answer
 
 
 def _read(response: requests.Response) -> bytes:
