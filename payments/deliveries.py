@@ -17,6 +17,7 @@ from django.db.transaction import atomic
 from django.utils import timezone
 
 from payments.models import Delivery, Status, TransactionEvent
+from payments.signals import ends_seen
 
 FLUSH_EVERY = 0.5  # seconds
 MOST_NOTES = 20_000  # in memory, while the database is away; then the oldest are forgotten
@@ -74,13 +75,23 @@ def flush() -> int:
         return 0
     try:
         with atomic():
-            return _write(notes)
+            rows = _write(notes)
     except Exception:
         _notes.extendleft(reversed(notes))
         raise
+    _tell_of(rows, {note.transaction_id for note in notes if note.moment == "painted_at"})
+    return len(rows)
 
 
-def _write(notes: list[Note]) -> int:
+def _tell_of(rows: list[Delivery], painted: set[UUID]) -> None:
+    """Tell once for all of them, and with what there is to say: nobody has to read it again."""
+    seconds = {str(row.pk): row.seconds_to_screen for row in rows if row.pk in painted}
+    seen = {key: value for key, value in seconds.items() if value is not None}
+    if seen:
+        ends_seen.send_robust(Delivery, seconds=seen)
+
+
+def _write(notes: list[Note]) -> list[Delivery]:
     by_payment: dict[UUID, list[Note]] = defaultdict(list)
     for note in notes:
         by_payment[note.transaction_id].append(note)
@@ -93,7 +104,7 @@ def _write(notes: list[Note]) -> int:
         for note in by_payment[row.pk]:
             _apply(row, note)
     Delivery.objects.bulk_update(rows, WRITTEN, batch_size=100)
-    return len(rows)
+    return rows
 
 
 def _ends(transaction_ids: Iterable[UUID]) -> dict[UUID, Delivery]:

@@ -12,6 +12,10 @@ from django.dispatch import Signal
 # row as it was committed, with its order, so that nobody has to read it again.
 transaction_changed = Signal()
 
+# Sent after commit, for a batch of payments whose pages have said that they show the end: `seconds` (from the callback
+# to the screen) by the payment's id (str). Nothing of a payment changes with it.
+ends_seen = Signal()
+
 _is_quiet: ContextVar[bool] = ContextVar("is_quiet", default=False)
 
 

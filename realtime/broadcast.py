@@ -6,8 +6,9 @@ Everything here runs after the payment's commit and must not hurt it: nothing ra
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
+from itertools import islice
 from typing import Any
 from uuid import UUID
 
@@ -23,6 +24,7 @@ from realtime import layer
 log = structlog.get_logger(__name__)
 
 PROBE_GROUP = "probe"  # nobody is in it
+MOST_SEEN = 500  # payments of one message; a board shows 200
 
 _server_loop: asyncio.AbstractEventLoop | None = None
 _in_flight: set[Future[None]] = set()  # a task that nobody refers to may be collected before it has run
@@ -50,11 +52,23 @@ def _announce(transaction_id: UUID, payment: Transaction | None) -> None:
     known = facts(payment) if payment else load_facts(transaction_id)
     if known is None:
         return
-    message = {"type": "payment.changed", "version": known["version"], "facts": known}
+    _start(loop, _send, transaction_id, {"type": "payment.changed", "version": known["version"], "facts": known})
+
+
+def announce_seen(*, seconds: dict[str, float], **kwargs: Any) -> None:
+    """Tell the boards when customers saw the end of their payments; the receiver of `ends_seen`."""
+    loop = _living_loop()
+    if loop is None and layer.is_in_memory():
+        return
+    newest = dict(islice(seconds.items(), max(0, len(seconds) - MOST_SEEN), None))
+    _start(loop, _send_to_boards, {"type": "payments.seen", "seconds": newest})
+
+
+def _start(loop: asyncio.AbstractEventLoop | None, send: Callable[..., Coroutine[Any, Any, None]], *args: Any) -> None:
     if loop is None:
-        async_to_sync(_send)(transaction_id, message)
+        async_to_sync(send)(*args)
     else:
-        _run_on(loop, _send(transaction_id, message))
+        _run_on(loop, send(*args))
 
 
 def _living_loop() -> asyncio.AbstractEventLoop | None:
@@ -73,6 +87,10 @@ async def _send(transaction_id: UUID, message: dict[str, Any]) -> None:
     group_send = get_channel_layer().group_send
     if await layer.attempt(group_send, layer.group_name(transaction_id), message):
         await layer.attempt(group_send, layer.BOARD_GROUP, message)
+
+
+async def _send_to_boards(message: dict[str, Any]) -> None:
+    await layer.attempt(get_channel_layer().group_send, layer.BOARD_GROUP, message)
 
 
 def layer_answers() -> bool:

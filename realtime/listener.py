@@ -87,11 +87,16 @@ class Listener:
 
     def _hear(self, message: dict[str, Any]) -> None:
         try:
-            change = Change(message["facts"])
-            audience.deliver(change)
-            room.notice(change.transaction_id, change.version, change)
+            if message["type"] == "payments.seen":
+                room.notice_seen(message["seconds"])
+            else:
+                self._hear_change(Change(message["facts"]))
         except Exception as error:  # another release of ours on the same Redis may say it differently
             log.warning("listener.not_understood", error=type(error).__name__)
+
+    def _hear_change(self, change: Change) -> None:
+        audience.deliver(change)
+        room.notice(change.transaction_id, change.version, change)
 
     async def close(self) -> None:
         """Stop listening, within a second even when the layer is away."""

@@ -20,6 +20,7 @@ const ahead = Number(board.dataset.now) - Date.now(); // of our clock; ages are 
 const now = () => Date.now();
 let cursor = board.dataset.cursor;
 const rows = new Map(); // id → the newest row that waits to be painted
+const seen = new Map(); // id of a row → when its customer saw the end
 const panels = new Map(); // id → the newest panel
 let paintTimer = 0;
 let paintedAt = 0;
@@ -28,6 +29,7 @@ const template = document.createElement("template");
 template.innerHTML = text;
 for (const part of template.content.children) {
 if (part.id === "news") takeNews(part);
+else if (part.id === "seen") takeSeen(part);
 else if (part.id) panels.set(part.id, part);
 }
 paintSoon();
@@ -38,7 +40,14 @@ for (const row of news.querySelectorAll("tr")) {
 rows.delete(row.id); // to the end: the oldest are let go first
 rows.set(row.id, row);
 }
-while (rows.size > MOST_WAITING) rows.delete(rows.keys().next().value);
+keepNewest(rows);
+}
+function takeSeen(part) {
+for (const { dataset, textContent } of part.querySelectorAll("tr")) seen.set(dataset.row, textContent);
+keepNewest(seen);
+}
+function keepNewest(waiting) {
+while (waiting.size > MOST_WAITING) waiting.delete(waiting.keys().next().value);
 }
 function paintSoon() {
 paintTimer ||= setTimeout(paint, Math.max(0, paintedAt + PAINT - performance.now()));
@@ -69,6 +78,11 @@ await htmx.swap({ sourceElement: board, target: `#${id}`, swap: "outerMorph", te
 function paintRows() {
 for (const [id, row] of rows) paintRow(byId(id), row);
 rows.clear();
+for (const [id, words] of seen) {
+const cell = byId(id)?.querySelector(".seen");
+if (cell) write(cell, words);
+}
+seen.clear();
 while (feed.children.length > MOST_ROWS) feed.lastElementChild.remove();
 }
 function paintRow(shown, row) {
@@ -100,7 +114,7 @@ function still(reason, on) {
 if (reasons[reason] === on) return;
 reasons[reason] = on;
 board.toggleAttribute("data-paused", reasons.button);
-if (!standsStill() && rows.size) paintSoon();
+if (!standsStill() && rows.size + seen.size) paintSoon();
 }
 function tellWaiting() {
 const more = byId("more");
@@ -308,7 +322,7 @@ setInterval(() => {
 tick();
 if (heardAt && now() - heardAt > SILENCE) reconnect();
 if (!isLive() && !isRefused() && !polling && now() - lostAt > GRACE) poll();
-if (rows.size && !standsStill()) paintSoon();
+if (rows.size + seen.size && !standsStill()) paintSoon();
 show();
 }, 1_000);
 board.querySelector(".tools").hidden = false;

@@ -25,6 +25,7 @@
   // Painting ------------------------------------------------------------------------------------------------------
 
   const rows = new Map(); // id → the newest row that waits to be painted
+  const seen = new Map(); // id of a row → when its customer saw the end
   const panels = new Map(); // id → the newest panel
   let paintTimer = 0;
   let paintedAt = 0;
@@ -34,6 +35,7 @@
     template.innerHTML = text;
     for (const part of template.content.children) {
       if (part.id === "news") takeNews(part);
+      else if (part.id === "seen") takeSeen(part);
       else if (part.id) panels.set(part.id, part);
     }
     paintSoon();
@@ -45,7 +47,16 @@
       rows.delete(row.id); // to the end: the oldest are let go first
       rows.set(row.id, row);
     }
-    while (rows.size > MOST_WAITING) rows.delete(rows.keys().next().value);
+    keepNewest(rows);
+  }
+
+  function takeSeen(part) {
+    for (const { dataset, textContent } of part.querySelectorAll("tr")) seen.set(dataset.row, textContent);
+    keepNewest(seen);
+  }
+
+  function keepNewest(waiting) {
+    while (waiting.size > MOST_WAITING) waiting.delete(waiting.keys().next().value);
   }
 
   function paintSoon() {
@@ -80,6 +91,11 @@
   function paintRows() {
     for (const [id, row] of rows) paintRow(byId(id), row);
     rows.clear();
+    for (const [id, words] of seen) {
+      const cell = byId(id)?.querySelector(".seen");
+      if (cell) write(cell, words);
+    }
+    seen.clear();
     while (feed.children.length > MOST_ROWS) feed.lastElementChild.remove();
   }
 
@@ -120,7 +136,7 @@
     if (reasons[reason] === on) return;
     reasons[reason] = on;
     board.toggleAttribute("data-paused", reasons.button);
-    if (!standsStill() && rows.size) paintSoon();
+    if (!standsStill() && rows.size + seen.size) paintSoon();
   }
 
   function tellWaiting() {
@@ -371,7 +387,7 @@
     tick();
     if (heardAt && now() - heardAt > SILENCE) reconnect();
     if (!isLive() && !isRefused() && !polling && now() - lostAt > GRACE) poll();
-    if (rows.size && !standsStill()) paintSoon();
+    if (rows.size + seen.size && !standsStill()) paintSoon();
     show();
   }, 1_000);
 

@@ -35,3 +35,10 @@ class Delivery(models.Model):
 
     def __str__(self) -> str:
         return f"{self.channel or '-'} {self.version}"
+
+    @property
+    def seconds_to_screen(self) -> float | None:
+        """From the callback until a page said that it shows it; None while none has, or when none was called back."""
+        if not (self.painted_at and self.received_at):
+            return None
+        return max(0.0, (self.painted_at - self.received_at).total_seconds())

@@ -45,6 +45,13 @@ def feed(news: News, looks: Iterable[Look]) -> dict[Look, list[str]]:
     return texts
 
 
+def seen(seconds: Mapping[str, float], looks: Iterable[Look]) -> dict[Look, list[str]]:
+    """Return what each look is told about when customers saw the end of their payments; nothing is read for it."""
+    shown = [look for look in looks if not (look.as_json or look.wall)]
+    texts = {language: _seen(seconds, language) for language in {look.language for look in shown}}
+    return {look: [texts[look.language]] for look in shown}
+
+
 def figures(looks: Iterable[Look]) -> dict[Look, Figures]:
     """Return the figures as each look shows them."""
     return {look: _totals() if look.as_json else _panels(look) for look in looks}
@@ -83,6 +90,11 @@ def _news(look: Look, found: Found, cursor: int) -> str:
     with translation.override(look.language):
         shown = [rows.row(payment) for payment in payments]
         return render_to_string("admin/payments/_live_news.html", {"rows": shown, "gone": gone, "cursor": cursor})
+
+
+def _seen(seconds: Mapping[str, float], language: str) -> str:
+    with translation.override(language):
+        return render_to_string("admin/payments/_live_seen.html", {"seen": seconds.items()})
 
 
 def _panels(look: Look) -> Figures:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Mapping
 from typing import Protocol
 from uuid import UUID
 
@@ -44,11 +45,13 @@ class Room:
     def __init__(self) -> None:
         self._boards: set[Board] = set()
         self._news: News = {}
+        self._seen: dict[str, float] = {}
         self._painted: OrderedDict[UUID, int] = OrderedDict()
         self._figures: dict[Look, str] = {}
         self._has_news = asyncio.Event()
         self._counted_at = 0.0
         self._is_dirty = False
+        self._counts_again = False
         self._task: asyncio.Task[None] | None = None
 
     def __len__(self) -> int:
@@ -68,6 +71,7 @@ class Room:
         self._boards.discard(board)
         if not self._boards:
             self._news.clear()
+            self._seen.clear()
             self._painted.clear()
             self._figures.clear()
 
@@ -84,6 +88,12 @@ class Room:
             self._painted.popitem(last=False)
         self._news[transaction_id] = change
         self._has_news.set()
+
+    def notice_seen(self, seconds: Mapping[str, float]) -> None:
+        """Paint soon when customers saw the end of these payments (seconds after the callback, by id)."""
+        if self._boards:
+            self._seen.update(seconds)
+            self._has_news.set()
 
     async def _run(self) -> None:
         structlog.contextvars.clear_contextvars()  # it was begun in a request whose id is not ours
@@ -107,16 +117,22 @@ class Room:
 
     async def _paint(self, now: float) -> None:
         news, self._news = self._news, {}
+        seen, self._seen = self._seen, {}
         self._has_news.clear()
         try:
             if news:
                 self._is_dirty = True
                 self._show(await read_aside(painter.feed, news, self._looks()))
-            if now - self._counted_at >= (COUNT_EVERY if self._is_dirty else COUNT_AT_REST):
-                self._is_dirty, self._counted_at = False, now
+            if seen:
+                self._is_dirty = True
+                self._show(await read_aside(painter.seen, seen, self._looks()))
+            if now - self._counted_at >= (COUNT_EVERY if self._is_dirty or self._counts_again else COUNT_AT_REST):
+                # A count may be one that was shared a moment before the change: one more follows it.
+                self._counts_again, self._is_dirty, self._counted_at = self._is_dirty, False, now
                 self._show_figures(await read_aside(painter.figures, self._looks()))
         except Exception:
-            self._news = {**news, **self._news}  # nothing is lost while the database is away
+            # Nothing is lost while the database is away.
+            self._news, self._seen = {**news, **self._news}, {**seen, **self._seen}
             self._has_news.set()
             raise
 

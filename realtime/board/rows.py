@@ -98,6 +98,4 @@ def _on_screen(payment: Transaction) -> float | None:
         delivery = payment.delivery
     except Delivery.DoesNotExist:
         return None
-    if not (delivery.painted_at and delivery.received_at):
-        return None
-    return max(0.0, (delivery.painted_at - delivery.received_at).total_seconds())
+    return delivery.seconds_to_screen
