@@ -207,8 +207,9 @@ elif _engine.endswith("postgresql"):
     _database["CONN_HEALTH_CHECKS"] = True
     _database["OPTIONS"] = {
         **_database.get("OPTIONS", {}),
-        # Eight of them stay with the threads that take callbacks and read for sockets.
-        "pool": {"min_size": 2, "max_size": 24, "timeout": 3, "reconnect_timeout": 10},
+        # Eight of them stay with the threads that take callbacks and read for sockets. The pool's pauses between
+        # attempts to reconnect double for as long as it goes on: soon given up, the next caller begins anew.
+        "pool": {"min_size": 2, "max_size": 24, "timeout": 3, "reconnect_timeout": 2},
         "connect_timeout": 3,
         "options": "-c lock_timeout=5s -c statement_timeout=15s -c idle_in_transaction_session_timeout=30s",
     }

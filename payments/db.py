@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
@@ -12,6 +14,8 @@ from django.db import InterfaceError, OperationalError, connection
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+TRY_AGAIN_AFTER = 2.0  # seconds without another attempt once no connection could be had
 
 
 def release_connection() -> None:
@@ -32,6 +36,41 @@ def with_living_connection(function: Callable[P, T], *args: P.args, **kwargs: P.
             raise
         connection.close()
         return function(*args, **kwargs)
+
+
+class Outage:
+    """Remembers that no connection could be had. To find that out takes seconds, which hold up all that wait behind.
+
+    So only one caller every `TRY_AGAIN_AFTER` seconds tries again, and the others know at once.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._try_again_at: float | None = None
+
+    def is_known(self) -> bool:
+        """Return whether the database is away as far as one knows; False also for the one caller who is to try."""
+        now = time.monotonic()
+        with self._lock:
+            if self._try_again_at is None:
+                return False
+            if now < self._try_again_at:
+                return True
+            self._try_again_at = now + TRY_AGAIN_AFTER
+            return False
+
+    def note(self) -> None:
+        """Note that a call failed: an outage if it had no connection, and nothing if a statement failed on one."""
+        if connection.connection is None:
+            with self._lock:
+                self._try_again_at = time.monotonic() + TRY_AGAIN_AFTER
+
+    def end(self) -> None:
+        """Note that a call reached the database."""
+        self._try_again_at = None
+
+
+outage = Outage()
 
 
 class DatabaseThreads:

@@ -67,7 +67,7 @@ def _program(arguments: list[str], directory: Path, is_ready: Callable[[], objec
     try:
         _wait_for(is_ready, process, log)
         yield
-        log.unlink()
+        log.unlink(missing_ok=True)
     finally:
         process.send_signal(signal.SIGINT)  # to PostgreSQL: disconnect everybody and stop
         process.wait(timeout=20)
@@ -86,24 +86,56 @@ def _wait_for(is_ready: Callable[[], object], process: subprocess.Popen[bytes], 
             return
 
 
+class Postgresql:
+    """A PostgreSQL with files of its own, to be had at `url` (a DATABASE_URL) while it runs."""
+
+    def __init__(self, directory: Path, *, durable: bool) -> None:
+        port, settings = free_port(), [] if durable else ["-c", "fsync=off", "-c", "full_page_writes=off"]
+        self.url = f"postgres://papo@127.0.0.1:{port}/postgres"
+        self._directory, self._data = directory, str(directory / "data")
+        self._command = [
+            find_program("postgres"),
+            "-D",
+            self._data,
+            "-p",
+            str(port),
+            "-c",
+            "listen_addresses=127.0.0.1",
+        ]
+        self._command += ["-c", f"unix_socket_directories={directory}", "-c", "max_connections=300", *settings]
+
+    def create(self) -> None:
+        as_papo = ["-U", "papo", "-E", "UTF8", "--locale=C", "-A", "trust"]
+        self._run("initdb", "-D", self._data, *as_papo, "--no-sync")
+
+    def _run(self, program: str, *arguments: str) -> None:
+        command = [find_program(program), *arguments]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=self._directory, **unprivileged())
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        with _program(self._command, self._directory, lambda: psycopg.connect(self.url, connect_timeout=2).close()):
+            yield
+
+    def stop_at_once(self) -> None:
+        """End it as a power cut would: no connection is told, and `running` again brings back what was committed."""
+        self._run("pg_ctl", "stop", "-m", "immediate", "-D", self._data)
+
+
+@contextmanager
+def new_postgresql(*, durable: bool = False) -> Iterator[Postgresql]:
+    """Yield one that does not run yet. Only a `durable` one waits for the disk; no test lives through a power cut."""
+    with directory_of_services() as directory:
+        postgresql = Postgresql(directory, durable=durable)
+        postgresql.create()
+        yield postgresql
+
+
 @contextmanager
 def running_postgresql(*, durable: bool = False) -> Iterator[str]:
-    """Yield a DATABASE_URL. Only a `durable` one waits for the disk: the tests survive no power cut anyway."""
-    port, settings = free_port(), [] if durable else ["-c", "fsync=off", "-c", "full_page_writes=off"]
-    with directory_of_services() as directory:
-        data = str(directory / "data")
-        subprocess.run(
-            [find_program("initdb"), "-D", data, "-U", "papo", "-E", "UTF8", "--locale=C", "-A", "trust", "--no-sync"],
-            check=True,
-            stdout=subprocess.DEVNULL,
-            cwd=directory,
-            **unprivileged(),
-        )
-        command = [find_program("postgres"), "-D", data, "-p", str(port), "-c", "listen_addresses=127.0.0.1"]
-        command += ["-c", f"unix_socket_directories={directory}", "-c", "max_connections=300", *settings]
-        url = f"postgres://papo@127.0.0.1:{port}/postgres"
-        with _program(command, directory, lambda: psycopg.connect(url, connect_timeout=2).close()):
-            yield url
+    """Yield the DATABASE_URL of a new one."""
+    with new_postgresql(durable=durable) as postgresql, postgresql.running():
+        yield postgresql.url
 
 
 @contextmanager
