@@ -10,6 +10,7 @@ import json
 import random
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -53,7 +54,7 @@ def main() -> int:
     for profile in PROFILES:
         wanted = [
             (fault, seed) for seed in range(1, options.runs + 1) for fault in FAULTS if profile.can(fault)
-            if (profile.name, fault.number, seed) not in _done()
+            if (profile.name, fault.number, seed) not in _done() and fault.number in (options.faults or [fault.number])
         ]  # fmt: skip
         _break(profile, wanted, customers=options.customers, give_up=give_up)
     _write_table()
@@ -64,6 +65,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.faults.rig", description=__doc__)
     parser.add_argument("--runs", type=int, default=3, help="of each fault on each profile; default 3")
     parser.add_argument("--customers", type=int, default=6, help="who buy in one run; default 6")
+    parser.add_argument("--faults", nargs="*", default=[], help="only these, by their numbers; default all")
     parser.add_argument("--minutes", type=float, default=60, help="after which no run begins; default 60")
     return parser.parse_args()
 
@@ -102,9 +104,12 @@ def _done() -> set[tuple[str, str, int]]:
 
 def _write_table() -> None:
     lines = [
-        "| Fault | What breaks | Runs | Payments | Paid | Violations | Pages right after, s: median · p99 · worst |"
+        "| Fault | What breaks | Runs | Payments | Paid | Unknowable | Violations "
+        "| Pages right after, s: median · p99 · worst |"
     ]
-    lines += ["|---|---|--:|--:|--:|--:|---|", *(line for fault in FAULTS if (line := _line(fault)))]
+    lines += ["|---|---|--:|--:|--:|--:|--:|---|", *(line for fault in FAULTS if (line := _line(fault)))]
+    runs = Counter(result["profile"] for result in _results())
+    lines += ["", "Runs: " + ", ".join(f"{count} on {profile}" for profile, count in runs.items()) + "."]
     text = DOCUMENT.read_text()
     before, after = text.split(BEGIN)[0], text.split(END)[1]
     DOCUMENT.write_text(f"{before}{BEGIN}\n" + "\n".join(lines) + f"\n{END}{after}")

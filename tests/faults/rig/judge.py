@@ -11,6 +11,7 @@ from typing import Any
 
 import requests
 
+from payments.phone_numbers import mask
 from tests.faults.rig.cluster import EXPIRE_AFTER, Cluster
 from tests.faults.rig.customers import Customer, Customers
 
@@ -96,7 +97,7 @@ class Judge:
         page_is_there = customer.page is not None and customer.page.version >= document["version"]
         if not page_is_there or document["status"] == "COMPLETED":
             return page_is_there
-        return not self._ledger(customer) or (not customer.was_accepted and not self._was_told(customer))
+        return not self._ledger(customer) or self._is_unknowable(customer)
 
     def _accuse(self, customer: Customer, what: str) -> None:
         self.verdict.violations.append(f"{what} ({customer.phone_number}, {customer.plan})")
@@ -109,7 +110,7 @@ class Judge:
         self.verdict.completed += status == "COMPLETED"
         if status in {None, "PENDING"}:
             self._accuse(customer, "I6: not ended in time")
-        if paid and status == "FAILED" and not customer.was_accepted and not self._was_told(customer):
+        if paid and status == "FAILED" and self._is_unknowable(customer):
             self.verdict.unknowable += 1
         elif paid and status != "COMPLETED":
             self._accuse(customer, f"I1: paid, and the shop says {status} {document.get('reason')}")
@@ -135,6 +136,15 @@ class Judge:
     def _was_told(self, customer: Customer) -> bool:
         prompts = self.cluster.simulate(f"phones/{customer.phone_number}/")["prompts"]
         return any(sent["status"] == 200 for prompt in prompts for sent in prompt["callbacks"])
+
+    def _is_unknowable(self, customer: Customer) -> bool:
+        """Return whether neither Daraja's id nor a callback came to the shop, going by its logs too.
+
+        A second click is answered without ids, although the shop may have them.
+        """
+        line = re.compile(rf"daraja\.push\b.*\boutcome=accepted\b.*{re.escape(mask(customer.phone_number))}")
+        was_accepted = customer.was_accepted or any(line.search(worker.output) for worker in self.cluster.workers)
+        return not was_accepted and not self._was_told(customer)
 
     def _compare_page(self, customer: Customer, document: dict[str, Any]) -> None:
         page = customer.page
