@@ -21,7 +21,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from jsonhttp import Problem
-from shop.models import IdempotencyKey
+from shop.request_models import IdempotencyKey
 
 KEPT_FOR = timedelta(hours=24)
 FIRST_MAY_TAKE = timedelta(seconds=60)  # longer than a push can take; after that its process is believed dead

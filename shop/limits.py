@@ -21,7 +21,7 @@ from django.utils.translation import gettext as _
 
 from jsonhttp import Problem
 from middleware import client_address
-from shop.models import RateCount
+from shop.request_models import RateCount
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from django.test import Client
 from payments.daraja import client as daraja_client
 from payments.models import Reason, Transaction
 from payments.tests.conftest import FakeDaraja, raising
-from shop.models import IdempotencyKey
+from shop.request_models import IdempotencyKey
 from tests.factories import make_order
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("daraja")]

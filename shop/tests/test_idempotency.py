@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from shop.models import IdempotencyKey, Order
+from shop.models import Order
+from shop.request_models import IdempotencyKey
 from tests.factories import make_product
 
 pytestmark = pytest.mark.django_db

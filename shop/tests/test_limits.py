@@ -10,7 +10,8 @@ from django.utils import timezone
 
 from shop import limits
 from shop.limits import Limit, TooOften, address_digest, count
-from shop.models import Order, RateCount
+from shop.models import Order
+from shop.request_models import RateCount
 
 pytestmark = pytest.mark.django_db
 
