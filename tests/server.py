@@ -26,6 +26,8 @@ READY_WITHIN = 60  # seconds; the first start of a checkout compresses all stati
 class RunningServer:
     """One Papo; its settings are those given, and the defaults. `command`: "serve", or "worker" as in production."""
 
+    project = REPOSITORY  # where its manage.py is; to be set before the first command
+
     def __init__(self, directory: Path, *, command: str = "serve", **settings: str) -> None:
         self.command = command
         self.port = int(settings.get("PORT") or free_port())
@@ -46,7 +48,12 @@ class RunningServer:
 
     def prepare(self) -> None:
         """Do what a deployment does once before its workers start."""
-        subprocess.run([sys.executable, "manage.py", "prepare"], cwd=REPOSITORY, env=self._environment(), check=True)
+        self.manage("prepare")
+
+    def manage(self, *command: str) -> None:
+        """Run a command of manage.py to its end with the server's settings."""
+        program = [sys.executable, "manage.py", *command]
+        subprocess.run(program, cwd=self.project, env=self._environment(), check=True)
 
     def _environment(self) -> dict[str, str]:
         return {**os.environ, **self.settings, "PYTHONUNBUFFERED": "1"}
@@ -54,7 +61,7 @@ class RunningServer:
     def start(self, *, wait: bool = True) -> RunningServer:
         with open(self.log, "ab") as log:
             command = [*self.program, self.command]
-            self.process = subprocess.Popen(command, cwd=REPOSITORY, env=self._environment(), stdout=log, stderr=log)
+            self.process = subprocess.Popen(command, cwd=self.project, env=self._environment(), stdout=log, stderr=log)
         if wait:
             self.wait_until_ready()
         return self
