@@ -116,11 +116,16 @@ reasons[reason] = on;
 board.toggleAttribute("data-paused", reasons.button);
 if (!standsStill() && rows.size + seen.size) paintSoon();
 }
+function isNews(shown, row) {
+if ("gone" in row.dataset) return Boolean(shown);
+return !shown || Number(row.dataset.version) > Number(shown.dataset.version);
+}
 function tellWaiting() {
 const more = byId("more");
 if (!more) return;
-more.hidden = !rows.size;
-byId("more-count").textContent = rows.size;
+const waiting = [...rows].filter(([id, row]) => isNews(byId(id), row)).length;
+more.hidden = !waiting;
+byId("more-count").textContent = waiting;
 }
 list?.addEventListener("pointerenter", (event) => still("hover", event.pointerType === "mouse"));
 list?.addEventListener("pointerleave", () => still("hover", false));

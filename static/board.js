@@ -139,11 +139,18 @@
     if (!standsStill() && rows.size + seen.size) paintSoon();
   }
 
+  // What comes twice, because nothing may be missed, is no news; nor is the leaving of a row that is not shown.
+  function isNews(shown, row) {
+    if ("gone" in row.dataset) return Boolean(shown);
+    return !shown || Number(row.dataset.version) > Number(shown.dataset.version);
+  }
+
   function tellWaiting() {
     const more = byId("more");
     if (!more) return;
-    more.hidden = !rows.size;
-    byId("more-count").textContent = rows.size;
+    const waiting = [...rows].filter(([id, row]) => isNews(byId(id), row)).length;
+    more.hidden = !waiting;
+    byId("more-count").textContent = waiting;
   }
 
   list?.addEventListener("pointerenter", (event) => still("hover", event.pointerType === "mouse"));

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Error, Page, async_playwright
+from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Error, Page, async_playwright, expect
 
 from tests.browser.states import Stage
 from tests.client import Shop
@@ -19,6 +19,8 @@ from tests.server import RunningServer
 OpenPage = Callable[..., Awaitable[Page]]
 NO_SANDBOX = "--no-sandbox"  # Chromium as root refuses to start otherwise
 PATIENCE = 10_000  # milliseconds
+AT_ONCE = 2_500  # milliseconds: sooner than the next poll, so it was pushed
+expect.set_options(timeout=15_000)  # what is not a matter of speed may wait for a busy machine
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

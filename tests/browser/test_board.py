@@ -16,7 +16,7 @@ import pytest_asyncio
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Page, expect
 
-from tests.browser.conftest import Complaints, OpenPage
+from tests.browser.conftest import AT_ONCE, Complaints, OpenPage
 from tests.client import Shop
 from tests.conftest import Payment, start_payment
 from tests.fake_daraja import FakeDaraja
@@ -24,7 +24,6 @@ from tests.server import REPOSITORY, RunningServer, running_server
 
 pytestmark = pytest.mark.browser
 
-AT_ONCE = 2_000  # milliseconds from the callback to the row
 BOARD = "/admin/payments/live/"
 NO_SOCKET = (
     "window.WebSocket = class { constructor() { setTimeout(() => this.onclose?.({ code: 1006 })); } close() {} }"

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.browser.conftest import OpenPage
+from tests.browser.conftest import AT_ONCE, OpenPage
 from tests.browser.states import Stage
 from tests.client import as_stored, new_phone_number
 from tests.conftest import Payment
@@ -15,7 +15,6 @@ from tests.fake_daraja import query_result
 
 pytestmark = pytest.mark.browser
 
-AT_ONCE = 2_000  # milliseconds
 ASKED = 8_000  # milliseconds; a pass of the reconciler starts every second, on a busy machine too
 
 

@@ -8,13 +8,12 @@ from collections.abc import Iterator
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.browser.conftest import OpenPage
+from tests.browser.conftest import AT_ONCE, OpenPage
 from tests.client import new_phone_number
 from tests.server import RunningServer, running_server
 
 pytestmark = pytest.mark.browser
 
-AT_ONCE = 2_000  # milliseconds from the PIN to the words on the other screen
 SMALL_PHONE = {"width": 360, "height": 740}
 
 

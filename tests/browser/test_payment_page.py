@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Page, WebSocketRoute, expect
 
-from tests.browser.conftest import Complaints, OpenPage
+from tests.browser.conftest import AT_ONCE, Complaints, OpenPage
 from tests.client import Shop, new_phone_number
 from tests.conftest import Payment, start_payment
 from tests.fake_daraja import FakeDaraja
@@ -17,7 +17,6 @@ from tests.server import RunningServer, running_server
 
 pytestmark = pytest.mark.browser
 
-AT_ONCE = 1_000  # milliseconds; a push takes a few, but the machine may be busy
 CONVERGED = 5_000  # milliseconds after the network or the server is back: promise 6 of the contract
 A_CUT_NETWORK = ("WebSocket connection to", "htmx:ws:error", "Failed to load resource")
 NO_SOCKETS = """

@@ -8,14 +8,13 @@ import re
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.browser.conftest import OpenPage
+from tests.browser.conftest import AT_ONCE, OpenPage
 from tests.browser.states import STATES, Stage
 from tests.fake_daraja import refusal
 
 pytestmark = pytest.mark.browser
 
 NO_MONEY = "No money was taken."
-AT_ONCE = 2_000  # milliseconds
 TRY, SEND, OTHER, ORDER = "Try again", "Send again", "Use another number", "Back to the order"
 PAUSED = re.compile(r"^(Try|Send) again · [0-9]:[0-5][0-9]$")
 

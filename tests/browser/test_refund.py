@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.browser.conftest import OpenPage
+from tests.browser.conftest import AT_ONCE, OpenPage
 from tests.client import Shop, as_stored, new_phone_number
 from tests.server import RunningServer, running_server
 
@@ -17,7 +17,6 @@ pytestmark = pytest.mark.browser
 
 TOLD_LATE = "0712000010"  # pays; callback and query tell only after the shop gave up
 LATE_MONEY = 40  # seconds until that has surely come
-AT_ONCE = 4_000  # milliseconds from M-PESA's result to the words on the other screen
 SMALL_PHONE = {"width": 360, "height": 740}
 
 
