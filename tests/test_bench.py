@@ -32,6 +32,7 @@ def floor(tmp_path: Path) -> Iterator[App]:
 QUICK = {("1", "11", "12", "13", "15", "20"): {1, 11, 12, 13, 15, 20}, ("3", "5", "6", "9"): {3, 4, 5, 6, 7, 9}}
 
 
+@pytest.mark.browser  # row 13 drives one; and it starts its own services, so once is enough
 @pytest.mark.parametrize(
     ("rows", "expected"),
     [pytest.param(*row, marks=[pytest.mark.long] if "3" in row[0] else []) for row in QUICK.items()],
