@@ -16,7 +16,7 @@ MODULES = (
     *("asgi.py", "environment.py", "handlers.py", "jsonhttp.py", "logs.py", "manage.py", "middleware.py", "pages.py"),
     *("prepared.py", "strict_json.py", ".env.example", "requirements.txt"),
 )
-UNCHANGED_OF_SHOP = ("context_processors.py", "idempotency.py", "limits.py", "request_models.py")
+UNCHANGED_OF_SHOP = ("context_processors.py", "idempotency.py", "limits.py", "outcomes.py", "request_models.py")
 # Papo's demo and its one-command server fill and serve Papo's own shop; tests stay where they are run.
 LEFT = shutil.ignore_patterns("__pycache__", "tests", "demo", "demo_load.py", "serve.py", "prepare.py", "shop")
 

@@ -37,7 +37,8 @@ from payments.models import (
 from payments.signals import is_quiet, transaction_changed
 from prepared import Select, Update, given, insert
 from shop.models import Order
-from shop.orders import PaidOutcome, mark_paid
+from shop.orders import mark_paid
+from shop.outcomes import PaidOutcome
 
 log = structlog.get_logger(__name__)
 

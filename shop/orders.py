@@ -12,7 +12,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
@@ -29,6 +28,7 @@ from django.utils.translation import gettext as _
 
 from prepared import Select, Update, given
 from shop.models import CURRENCY, LARGEST_AMOUNT, LARGEST_QUANTITY, MOST_LINES, CounterSale, Order, OrderLine, Product
+from shop.outcomes import OrderNotCancellable, PaidOutcome
 
 log = structlog.get_logger(__name__)
 
@@ -48,24 +48,6 @@ class OrderRefused(Exception):
     def __init__(self, field: str, detail: str) -> None:
         super().__init__(detail)
         self.field, self.detail = field, detail
-
-
-class OrderNotCancellable(Exception):
-    """The order stays as it is; `detail` tells the customer why."""
-
-    def __init__(self, detail: str) -> None:
-        super().__init__(detail)
-        self.detail = detail
-
-
-class PaidOutcome(StrEnum):
-    """What money that arrived did to its order."""
-
-    PAID = "paid"
-    OVERPAID = "overpaid"  # it is paid now, by more than was due
-    SURPLUS = "surplus"  # it was paid already
-    AFTER_CANCEL = "after_cancel"  # it stays cancelled
-    PARTLY = "partly"  # more is due
 
 
 def place_order(items: Iterable[tuple[str, int]], *, customer_name: str = "", customer_email: str = "") -> Order:

@@ -23,7 +23,8 @@ from shop import idempotency, limits
 from shop.cart import Cart
 from shop.forms import BasketItemForm, CheckoutForm, bad_item, read_items
 from shop.models import CURRENCY, Order, Product
-from shop.orders import OrderNotCancellable, OrderRefused, cancel_order, order_document, order_news, place_order
+from shop.orders import OrderRefused, cancel_order, order_document, order_news, place_order
+from shop.outcomes import OrderNotCancellable
 
 PLACED_KEY = "placed_orders"
 PLACED_KEPT = 50  # a session

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from datetime import timedelta
 from decimal import Decimal
-from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
@@ -20,26 +19,9 @@ from django.utils import timezone
 from django.utils.translation import get_language
 
 from shop.models import CURRENCY, Order, OrderLine
+from shop.outcomes import OrderNotCancellable, PaidOutcome
 
 UNDO_WITHIN = timedelta(minutes=15)
-
-
-class OrderNotCancellable(Exception):
-    """The order stays as it is; `detail` tells why."""
-
-    def __init__(self, detail: str) -> None:
-        super().__init__(detail)
-        self.detail = detail
-
-
-class PaidOutcome(StrEnum):
-    """What money that arrived did to its order."""
-
-    PAID = "paid"
-    OVERPAID = "overpaid"  # it is paid now, by more than was due
-    SURPLUS = "surplus"  # it was paid already
-    AFTER_CANCEL = "after_cancel"  # it stays cancelled
-    PARTLY = "partly"  # more is due
 
 
 def bill(ordered: CakeOrder) -> Order:

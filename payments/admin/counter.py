@@ -28,7 +28,8 @@ from payments.remembered import remember_typed
 from payments.search import read_amount
 from payments.views.page import screen_for
 from shop.models import LARGEST_AMOUNT, Order
-from shop.orders import OrderNotCancellable, cancel_order, place_counter_sale
+from shop.orders import cancel_order, place_counter_sale
+from shop.outcomes import OrderNotCancellable
 
 LOOK_AGAIN_AFTER = 3  # seconds: a code that nobody has scanned yet
 

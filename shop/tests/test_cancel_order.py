@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 from django.db.transaction import atomic
 
-from shop.orders import OrderNotCancellable, cancel_order, mark_paid
+from shop.orders import cancel_order, mark_paid
+from shop.outcomes import OrderNotCancellable
 
 
 def test_an_open_order_is_cancelled(order):

@@ -6,7 +6,8 @@ import pytest
 from django.db.transaction import TransactionManagementError, atomic
 
 from shop.models import Order
-from shop.orders import OrderNotCancellable, PaidOutcome, cancel_order, mark_paid, place_order
+from shop.orders import cancel_order, mark_paid, place_order
+from shop.outcomes import OrderNotCancellable, PaidOutcome
 
 
 def pay(order, amount=None):

@@ -30,7 +30,8 @@ from payments.models import Reason, Status, Transaction
 from payments.review import decide
 from payments.tests.conftest import callback_body
 from shop.models import Order
-from shop.orders import OrderNotCancellable, cancel_order
+from shop.orders import cancel_order
+from shop.outcomes import OrderNotCancellable
 from tests.faults.truth import CANCELLED, PAID, UNANSWERED
 
 AMOUNT = 1500  # KES, of every order

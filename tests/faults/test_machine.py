@@ -18,7 +18,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from payments import inbox, reconciler, settlement, transitions
 from payments.daraja.results import parse_callback
 from payments.models import Reason, Source, Status, Transaction
-from shop.orders import PaidOutcome
+from shop.outcomes import PaidOutcome
 from tests.faults.machine import LIES, ShopMachine
 
 pytestmark = pytest.mark.django_db
