@@ -174,6 +174,18 @@ def test_after_429_nobody_asks_but_expiry_goes_on(daraja: FakeDaraja) -> None:
     assert not budget.is_silent()
 
 
+def test_a_failed_payment_that_is_throttled_each_time_is_asked_about_ever_more_rarely(daraja: FakeDaraja) -> None:
+    daraja.query = raising(client.DarajaThrottled("429", "Spike arrest", Reason.BUSY))
+    failed_at = timezone.now() - timedelta(seconds=70)
+    payment = _pass(_due(status="FAILED", reason="expired", failed_at=failed_at))
+    assert (len(daraja.queries), payment.check_after) == (1, failed_at + timedelta(seconds=300))
+
+
+def test_an_open_payment_that_is_throttled_is_asked_about_again_soon(daraja: FakeDaraja) -> None:
+    daraja.query = raising(client.DarajaThrottled("429", "Spike arrest", Reason.BUSY))
+    assert _pass(_due()).check_after < timezone.now() + timedelta(seconds=5)
+
+
 def test_two_reconcilers_ask_about_a_payment_once(daraja: FakeDaraja) -> None:
     for _ in range(10):
         _due()
