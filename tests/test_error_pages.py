@@ -90,3 +90,9 @@ def test_health_is_never_redirected_to_https(client, db, settings, path):
     settings.SECURE_SSL_REDIRECT = True
     assert client.get(path).status_code != 301
     assert client.get("/api/products/").status_code == 301
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics", "/api/schema/"])
+def test_monitors_may_ask_with_head(client, db, path):
+    assert client.head(path).status_code in {200, 503}
+    assert client.post(path).status_code == 405
