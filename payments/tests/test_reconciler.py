@@ -103,6 +103,21 @@ def test_expiry_names_what_was_learnt(daraja: FakeDaraja, fields: dict[str, str]
     assert _pass(_overdue(**fields)).reason == reason
 
 
+def test_what_was_named_once_is_no_proof_so_asking_goes_on_after_expiry(daraja: FakeDaraja) -> None:
+    payment = _pass(_overdue(queried_code="1032", queried_at=timezone.now()))
+    assert (payment.reason, payment.failed_by) == ("cancelled", "expiry")
+    assert timezone.now() < payment.check_after <= timezone.now() + timedelta(seconds=20)
+    daraja.query = lambda _id: PAID
+    _make_due_again(payment)
+    assert (_pass(payment).status, payment.late) == ("COMPLETED", True)
+
+
+def test_nobody_asks_about_a_failure_that_is_proven(daraja: FakeDaraja) -> None:
+    daraja.query = lambda _id: CANCELLED
+    payment = _pass(_due(queried_code="1032", queried_at=timezone.now() - timedelta(seconds=10)))
+    assert (payment.status, payment.failed_by, payment.check_after) == ("FAILED", "query", None)
+
+
 def test_a_blocked_payment_expires_under_review(daraja: FakeDaraja) -> None:
     payment = make_transaction()
     put_under_review(payment.pk, source="callback")
