@@ -98,5 +98,4 @@ def api_order(request: HttpRequest, order_id: str) -> HttpResponse:
     """GET /api/orders/<order_id>/: the order and the documents of its payments, newest first."""
     order = order_named(request, order_id)
     payments = order.transactions.filter(environment=settings.MPESA_ENVIRONMENT).select_related("order")
-    told = {**order_document(order), "payments": [document(facts(payment)) for payment in payments]}
-    return JsonResponse(told, headers={"Cache-Control": "no-store"})
+    return JsonResponse({**order_document(order), "payments": [document(facts(payment)) for payment in payments]})
