@@ -293,7 +293,7 @@ SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = LANGUAGE_COOKIE_SAMESITE = "Lax
 SECURE_SSL_REDIRECT = _is_https
 SECURE_SSL_HOST = _public.netloc if _is_https else None
 # Safaricom and health probes are never redirected.
-SECURE_REDIRECT_EXEMPT = [r"^payments/(callback|c2b)/", r"^mpesa/", r"^healthz$", r"^readyz$", r"^metrics$"]
+SECURE_REDIRECT_EXEMPT = [r"^payments/(callback|c2b)/", r"^mpesa/", r"^(healthz|readyz|metrics)/?$"]
 SECURE_REDIRECT_EXEMPT += [
     r"^simulator/(oauth|mpesa|pulltransactions)/",
     r"^simulator/certificate.cer$",

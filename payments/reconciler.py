@@ -213,20 +213,26 @@ def note_watched(transaction_ids: Iterable[UUID]) -> None:
 def _ask(payment: Transaction, *, may_ask: bool, for_hint: bool) -> bool:
     started = timezone.now()
     asked = may_ask and _question(payment) is not None
+    was_throttled = may_ask and not asked
     if asked:
         Transaction.objects.filter(pk=payment.pk).update(checks=F("checks") + 1)
     payment.refresh_from_db()
     still_mine = Transaction.objects.filter(pk=payment.pk, check_after__gt=started).exclude(status=Status.COMPLETED)
-    still_mine.update(check_after=_next_check(payment, was_asked=asked, for_hint=for_hint))
+    # One that Daraja throttles each time must not be first again after each silence, or nobody else is ever heard.
+    may_wait = for_hint or (was_throttled and payment.status == Status.FAILED)
+    still_mine.update(check_after=_next_check(payment, was_asked=asked, may_wait=may_wait))
     return asked
 
 
-def _next_check(payment: Transaction, *, was_asked: bool, for_hint: bool) -> datetime | None:
-    """Return when to ask again: growing gaps, once more shortly before expiry, then ever more rarely."""
+def _next_check(payment: Transaction, *, was_asked: bool, may_wait: bool) -> datetime | None:
+    """Return when to ask again: growing gaps, once more shortly before expiry, then ever more rarely.
+
+    `may_wait`: a question that was not put is not owed soon; the next one comes when it would have come anyway.
+    """
     now = timezone.now()
     if not payment.checkout_request_id:
         return payment.expires_at if now < payment.expires_at else None
-    if not was_asked and not for_hint:
+    if not was_asked and not may_wait:
         return now + NO_BUDGET
     if payment.status == Status.FAILED:
         failed_at = payment.failed_at or now

@@ -148,7 +148,7 @@ def _write_status(
     values["updated_at"] = now
     if new_status == Status.FAILED:
         values["failed_by"] = source
-        values.setdefault("check_after", check_after_failure(reason, now))
+        values.setdefault("check_after", check_after_failure(reason, source, now))
     names = frozenset(values) - {"id"}
     return bool(_change_of_status(new_status, source == Source.STAFF, names).run(**values))
 
@@ -174,9 +174,18 @@ def _now() -> Any:
     return given(Transaction, "updated_at")
 
 
-def check_after_failure(reason: Reason | None, now: datetime) -> datetime | None:
-    """Return when to ask about a failed payment again: only where no code has proved that no money moved."""
-    if reason in {Reason.EXPIRED, Reason.NO_RESPONSE, Reason.UNKNOWN, Reason.PROMPT_EXPIRED, Reason.UNDER_REVIEW}:
+def check_after_failure(reason: Reason | None, source: Source, now: datetime) -> datetime | None:
+    """Return when to ask about a failed payment again: only where no code has proved that no money moved.
+
+    What a query named once, until time ran out, is no proof.
+    """
+    if source == Source.EXPIRY or reason in {
+        Reason.EXPIRED,
+        Reason.NO_RESPONSE,
+        Reason.UNKNOWN,
+        Reason.PROMPT_EXPIRED,
+        Reason.UNDER_REVIEW,
+    }:
         return now + LATE_CHECK
     return None
 

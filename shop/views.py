@@ -15,7 +15,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonRes
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from jsonhttp import json_route, read_json
 from pages import capability_page
@@ -47,7 +47,7 @@ def create_order(request: HttpRequest) -> HttpResponse:
     with idempotency.claim(request, "orders", items) as claim:
         order = Order.objects.get(pk=claim.answered[1]["order_id"]) if claim.answered else _place(request, items, claim)
     location = f"{reverse('api_orders')}{order.pk}/"
-    return JsonResponse(order_document(order), status=201, headers={"Location": location})
+    return JsonResponse(order_document(order), status=201, headers={"Location": location, "Cache-Control": "no-store"})
 
 
 def _place(request: HttpRequest, items: list[tuple[str, int]], claim: idempotency.Claim) -> Order:
@@ -115,9 +115,14 @@ def _chosen(request: HttpRequest) -> tuple[Product, int]:
 # Ordering -------------------------------------------------------------------------------------------------------
 
 
-@require_POST
+@require_http_methods(["GET", "HEAD", "POST"])
 def checkout(request: HttpRequest) -> HttpResponse:
-    """Make the basket an order; an empty one is the second tap on the button, so it leads to what the first made."""
+    """Make the basket an order; an empty one is the second tap on the button, so it leads to what the first made.
+
+    Who only opens the address, from the address bar or after a form was refused, finds the form on the basket's page.
+    """
+    if request.method != "POST":
+        return _see_other(reverse("cart"))
     basket, form = Cart(request.session), CheckoutForm(request.POST)
     placed = request.session.get(PLACED_KEY, [])
     if not basket:

@@ -83,3 +83,16 @@ def test_every_answer_carries_the_policies(client, db, path):
     assert response["X-Frame-Options"] == "DENY"
     assert response["X-Content-Type-Options"] == "nosniff"
     assert response["Content-Security-Policy"].startswith("default-src 'none'; script-src 'self'; style-src 'self'")
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/healthz/", "/readyz/", "/metrics/"])
+def test_health_is_never_redirected_to_https(client, db, settings, path):
+    settings.SECURE_SSL_REDIRECT = True
+    assert client.get(path).status_code != 301
+    assert client.get("/api/products/").status_code == 301
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics", "/api/schema/"])
+def test_monitors_may_ask_with_head(client, db, path):
+    assert client.head(path).status_code in {200, 503}
+    assert client.post(path).status_code == 405

@@ -16,7 +16,7 @@ import structlog
 from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Subquery
 from django.utils import timezone
 
-from payments.models import Channel, Finding, Movement, Reading, Refund, Status, Transaction
+from payments.models import MADE_UP, Channel, Finding, Movement, Reading, Refund, Status, Transaction
 
 log = structlog.get_logger(__name__)
 
@@ -75,7 +75,12 @@ def _payments(reading: Reading, period: Period | None = None) -> QuerySet[Moveme
 
 
 def _ours(reading: Reading) -> QuerySet[Transaction]:
-    return Transaction.objects.filter(environment=reading.environment).order_by()
+    return without_made_up(Transaction.objects.filter(environment=reading.environment)).order_by()
+
+
+def without_made_up(payments: QuerySet[Transaction]) -> QuerySet[Transaction]:
+    """Leave out the demo's history: nobody paid it, so not even the simulator's own statement can show it."""
+    return payments.exclude(environment="simulator", account_reference__startswith=MADE_UP)
 
 
 def _in_batches(rows: Iterable[Any]) -> Iterator[list[Any]]:

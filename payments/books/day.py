@@ -14,7 +14,7 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
 from payments import mail
-from payments.books.compare import compare
+from payments.books.compare import compare, without_made_up
 from payments.books.pull import pull
 from payments.daraja.client import DarajaError
 from payments.models import Finding, Movement, Reading, Refund, Status, Transaction
@@ -79,7 +79,7 @@ def _ours(environment: str, start: datetime, end: datetime) -> Side:
         ended_at__gte=start,
         ended_at__lt=end,
     )
-    return _side(_totals(paid, "amount"), _totals(back, "amount"), 1)
+    return _side(_totals(without_made_up(paid), "amount"), _totals(back, "amount"), 1)
 
 
 def _theirs(environment: str, start: datetime, end: datetime) -> Side:

@@ -18,7 +18,7 @@ from payments.books.day import load_day
 from payments.daraja import operator
 from payments.daraja.client import DarajaThrottled
 from payments.daraja.operator import PulledRow
-from payments.models import Finding, Mail, Reading, Reason, Refund
+from payments.models import MADE_UP, Finding, Mail, Reading, Reason, Refund
 from payments.tests.mpesas_record import HEADER, NOON, PREAMBLE, found, line, make_paid, read
 from tests.factories import make_order, make_product
 
@@ -33,6 +33,20 @@ def test_a_day_balances_when_both_sides_were_read_and_agree() -> None:
     compare(reading)
     shown = load_day(day)
     assert (shown.balances, shown.ours.amount, shown.theirs.amount) == (True, 1500, 1500.0)
+
+
+def test_the_history_of_the_demo_is_in_nobodys_books() -> None:
+    make_paid()
+    make_paid("UKK0000002", account_reference=f"{MADE_UP}AAAA", environment="simulator")
+    compare(read(line("UKK0000001", paid_in="1500")))
+    assert (found(), load_day(date(2026, 11, 20)).ours.payments) == ([], 1)
+
+
+def test_an_account_that_only_begins_like_the_demo_is_in_the_books(settings: Any) -> None:
+    settings.MPESA_ENVIRONMENT = "production"
+    make_paid(account_reference=f"{MADE_UP}AAAA", environment="production")
+    compare(read(line("UKK0000009", paid_in="1500")))
+    assert ("missing_theirs", "UKK0000001") in found()
 
 
 def test_the_letter_about_a_day_is_written_once(settings: Any, capsys: Any) -> None:

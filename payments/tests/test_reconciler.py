@@ -103,6 +103,21 @@ def test_expiry_names_what_was_learnt(daraja: FakeDaraja, fields: dict[str, str]
     assert _pass(_overdue(**fields)).reason == reason
 
 
+def test_what_was_named_once_is_no_proof_so_asking_goes_on_after_expiry(daraja: FakeDaraja) -> None:
+    payment = _pass(_overdue(queried_code="1032", queried_at=timezone.now()))
+    assert (payment.reason, payment.failed_by) == ("cancelled", "expiry")
+    assert timezone.now() < payment.check_after <= timezone.now() + timedelta(seconds=20)
+    daraja.query = lambda _id: PAID
+    _make_due_again(payment)
+    assert (_pass(payment).status, payment.late) == ("COMPLETED", True)
+
+
+def test_nobody_asks_about_a_failure_that_is_proven(daraja: FakeDaraja) -> None:
+    daraja.query = lambda _id: CANCELLED
+    payment = _pass(_due(queried_code="1032", queried_at=timezone.now() - timedelta(seconds=10)))
+    assert (payment.status, payment.failed_by, payment.check_after) == ("FAILED", "query", None)
+
+
 def test_a_blocked_payment_expires_under_review(daraja: FakeDaraja) -> None:
     payment = make_transaction()
     put_under_review(payment.pk, source="callback")
@@ -172,6 +187,18 @@ def test_after_429_nobody_asks_but_expiry_goes_on(daraja: FakeDaraja) -> None:
     assert (len(daraja.queries), payment.status) == (asked, "FAILED")
     QueryBudget.objects.update(silent_until=timezone.now())
     assert not budget.is_silent()
+
+
+def test_a_failed_payment_that_is_throttled_each_time_is_asked_about_ever_more_rarely(daraja: FakeDaraja) -> None:
+    daraja.query = raising(client.DarajaThrottled("429", "Spike arrest", Reason.BUSY))
+    failed_at = timezone.now() - timedelta(seconds=70)
+    payment = _pass(_due(status="FAILED", reason="expired", failed_at=failed_at))
+    assert (len(daraja.queries), payment.check_after) == (1, failed_at + timedelta(seconds=300))
+
+
+def test_an_open_payment_that_is_throttled_is_asked_about_again_soon(daraja: FakeDaraja) -> None:
+    daraja.query = raising(client.DarajaThrottled("429", "Spike arrest", Reason.BUSY))
+    assert _pass(_due()).check_after < timezone.now() + timedelta(seconds=5)
 
 
 def test_two_reconcilers_ask_about_a_payment_once(daraja: FakeDaraja) -> None:

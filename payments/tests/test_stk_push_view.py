@@ -152,10 +152,27 @@ def test_a_refusal_frees_the_key_and_an_unknown_outcome_keeps_it(client: Any, da
     assert first.json()["transaction_id"] == again.json()["transaction_id"]
 
 
+def test_a_replay_of_an_unknown_outcome_tells_what_became_of_it(
+    client: Any, daraja: FakeDaraja, post_callback: Any
+) -> None:
+    body = {"order_id": str(make_order().pk), "phone_number": PHONE}
+    daraja.push = raising(daraja_client.OutcomeUnknown())
+    _post(client, body, Idempotency_Key="k" * 16)
+    waiting = _post(client, body, Idempotency_Key="k" * 16).json()
+    assert (waiting["payment"]["status"], "Do not pay again" in waiting["detail"]) == ("PENDING", True)
+    post_callback(Transaction.objects.get())
+    replay = _post(client, body, Idempotency_Key="k" * 16)
+    told = replay.json()
+    assert (replay.status_code, told["code"], told["status"]) == (503, "outcome_unknown", 503)
+    assert (told["payment"]["status"], told["detail"]) == ("COMPLETED", told["payment"]["message"])
+
+
 def test_the_order_document_lists_its_payments(client: Any) -> None:
     order = make_order()
     made = _post(client, {"order_id": str(order.pk), "phone_number": PHONE}).json()
-    told = client.get(f"/api/orders/{order.pk}/").json()
+    answer = client.get(f"/api/orders/{order.pk}/")
+    told = answer.json()
+    assert answer["Cache-Control"] == "no-store"
     assert [payment["transaction_id"] for payment in told["payments"]] == [made["transaction_id"]]
     assert (told["status"], told["amount_due"]) == ("OPEN", 1500)
     assert client.get("/api/orders/abc/").status_code == 404

@@ -85,12 +85,15 @@ def _as_problem(refusal: CheckoutRefused) -> Problem:
 
 
 def _replay(status_code: int, result: dict[str, Any]) -> HttpResponse:
-    """Repeat the first answer's status code and ids, with the document as it is now."""
-    if status_code >= 400:
-        detail = _("M-PESA did not answer. If a prompt appears on your phone, enter your PIN once.")
-        return problem(status_code, "outcome_unknown", detail, transaction_id=result["transaction_id"])
-    payment = Transaction.objects.select_related("order").get(pk=result["transaction_id"])
-    return _document_response(facts(payment), status=status_code, extra=result["ids"])
+    """Repeat the first answer's status code and ids, with the document as it is now.
+
+    After `outcome_unknown` too: who lost its answer and asks again must learn that the payment has ended since.
+    """
+    about = facts(Transaction.objects.select_related("order").get(pk=result["transaction_id"]))
+    if status_code < 400:
+        return _document_response(about, status=status_code, extra=result["ids"])
+    told = document(about)
+    return problem(status_code, "outcome_unknown", told["message"], transaction_id=told["transaction_id"], payment=told)
 
 
 def _document_response(about: Facts, *, status: int = 200, extra: dict[str, Any] | None = None) -> HttpResponse:

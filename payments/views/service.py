@@ -8,7 +8,7 @@ import ipaddress
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_safe
 
 from jsonhttp import problem
 from middleware import client_address
@@ -19,13 +19,13 @@ from payments.schema import SCHEMA
 FORWARDING_HEADERS = ("HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED", "HTTP_X_REAL_IP", "HTTP_VIA")
 
 
-@require_GET
+@require_safe
 def healthz(request: HttpRequest) -> HttpResponse:
     """Say that the process is alive."""
     return JsonResponse({"status": "ok"})
 
 
-@require_GET
+@require_safe
 def readyz(request: HttpRequest) -> HttpResponse:
     """Say whether this process should be given work, and how many callbacks wait on disk."""
     missing = health.not_ready()
@@ -33,7 +33,7 @@ def readyz(request: HttpRequest) -> HttpResponse:
     return JsonResponse(answer, status=503 if missing else 200)
 
 
-@require_GET
+@require_safe
 def metrics(request: HttpRequest) -> HttpResponse:
     """Serve Prometheus text to the bearer of METRICS_TOKEN, or to this machine alone; to others there is nothing."""
     if not _may_read_metrics(request):
@@ -53,7 +53,7 @@ def _may_read_metrics(request: HttpRequest) -> bool:
         return False
 
 
-@require_GET
+@require_safe
 def schema(request: HttpRequest) -> HttpResponse:
     """Serve the OpenAPI document of the JSON routes."""
     return JsonResponse(SCHEMA)

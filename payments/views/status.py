@@ -98,4 +98,5 @@ def api_order(request: HttpRequest, order_id: str) -> HttpResponse:
     """GET /api/orders/<order_id>/: the order and the documents of its payments, newest first."""
     order = order_named(request, order_id)
     payments = order.transactions.filter(environment=settings.MPESA_ENVIRONMENT).select_related("order")
-    return JsonResponse({**order_document(order), "payments": [document(facts(payment)) for payment in payments]})
+    told = {**order_document(order), "payments": [document(facts(payment)) for payment in payments]}
+    return JsonResponse(told, headers={"Cache-Control": "no-store"})

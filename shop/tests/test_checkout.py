@@ -36,6 +36,13 @@ def test_the_basket_is_empty_afterwards_and_a_second_tap_leads_to_the_same_order
     assert Order.objects.count() == 1
 
 
+def test_who_only_opens_the_address_finds_the_form(shopper):
+    response = shopper.get("/checkout/")
+    assert (response.status_code, response["Location"]) == (303, "/cart/")
+    assert 'action="/checkout/"' in shopper.get("/cart/").content.decode()
+    assert not Order.objects.exists()
+
+
 def test_an_empty_basket_leads_back_to_itself(client, db):
     assert client.post("/checkout/")["Location"] == "/cart/"
 

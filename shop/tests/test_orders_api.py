@@ -38,6 +38,7 @@ def test_an_order_is_placed_without_any_cookie(post):
     assert response.json()["order_id"] == str(order.pk)
     assert (response.json()["amount"], response.json()["status"]) == (3_270, "OPEN")
     assert response["Location"] == f"/api/orders/{order.pk}/"
+    assert response["Cache-Control"] == "no-store"
     assert not response.cookies
     assert "Access-Control-Allow-Origin" not in response
 

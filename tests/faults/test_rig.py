@@ -40,7 +40,7 @@ TEETH = [
     ("inbox", "F12", "I1"),
     ("asking", "F11", "I1"),
     ("token", "F0", "I2"),
-    ("tailer", "F12", "I5"),
+    ("tailer", "F14", "I5"),
 ]
 
 

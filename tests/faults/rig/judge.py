@@ -63,8 +63,8 @@ class Judge:
         """Wait until every payment has ended and everything that was paid is known, or time is up."""
         give_up = max(self.healed_at, time.monotonic()) + TERMINAL_WITHIN
         while True:
+            is_quiet = not self.cluster.simulate("")["callbacks_waiting"]  # first: what comes after it changes versions
             documents = {c.transaction_id: self._status(c) for c in self.customers.all if c.transaction_id}
-            is_quiet = not self.cluster.simulate("")["callbacks_waiting"]
             if is_quiet and all(
                 self._is_settled(c, documents[c.transaction_id]) for c in self.customers.all if c.transaction_id
             ):
