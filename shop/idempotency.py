@@ -26,6 +26,7 @@ from shop.request_models import IdempotencyKey
 KEPT_FOR = timedelta(hours=24)
 FIRST_MAY_TAKE = timedelta(seconds=60)  # longer than a push can take; after that its process is believed dead
 _KEY = re.compile(r"[\x20-\x7e]{16,255}")
+_abandoned: set[int] = set()  # claims of this process that ended while the database was away, so they still stand
 
 
 class Claim:
@@ -38,8 +39,10 @@ class Claim:
         return self
 
     def __exit__(self, *error: object) -> None:
-        if self.row is not None:
-            IdempotencyKey.objects.filter(pk=self.row.pk, status_code=None).delete()
+        if self.row is None:
+            return
+        _abandoned.add(self.row.pk)
+        _give_up(self.row)
 
     @property
     def answered(self) -> tuple[int, dict[str, Any]] | None:
@@ -68,6 +71,16 @@ def claim(request: HttpRequest, scope: str, body: object) -> Claim:
         )
     digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
     _forget_old(scope, key)
+    return _claim(scope, key, digest)
+
+
+def _give_up(row: IdempotencyKey) -> None:
+    """Let the key of a claim that has ended be tried again; without a database that is left to the next try."""
+    IdempotencyKey.objects.filter(pk=row.pk, status_code=None).delete()
+    _abandoned.discard(row.pk)
+
+
+def _claim(scope: str, key: str, digest: str) -> Claim:
     try:
         with atomic():
             row = IdempotencyKey.objects.create(scope=scope, key=key, body_digest=digest)
@@ -86,6 +99,9 @@ def _repeated(scope: str, key: str, digest: str) -> Claim:
     row = IdempotencyKey.objects.filter(scope=scope, key=key).first()
     if row is not None and row.body_digest != digest:
         raise Problem(422, "idempotency_key_reused", _("This Idempotency-Key was used with another request."))
+    if row is not None and row.pk in _abandoned:
+        _give_up(row)
+        return _claim(scope, key, digest)
     if row is None or row.status_code is None:
         raise Problem(409, "in_progress", _("The first request with this Idempotency-Key is still running."))
     return Claim(row)

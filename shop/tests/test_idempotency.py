@@ -4,8 +4,10 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import OperationalError
 from django.utils import timezone
 
+from shop import idempotency
 from shop.models import Order
 from shop.request_models import IdempotencyKey
 from tests.factories import make_product
@@ -54,6 +56,25 @@ def test_the_second_request_hears_that_the_first_still_runs(client: Any) -> None
     assert _order(client, sku).json()["code"] == "in_progress"
     IdempotencyKey.objects.update(created_at=timezone.now() - timedelta(seconds=61))
     assert _order(client, sku).status_code == 201
+
+
+def test_a_claim_that_ended_without_a_database_frees_its_key_at_the_next_try(
+    client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    give_up, away = idempotency._give_up, [True]
+
+    def fail_once(row: IdempotencyKey) -> None:
+        if away:
+            away.clear()
+            raise OperationalError("the connection is lost")
+        give_up(row)
+
+    monkeypatch.setattr(idempotency, "_give_up", fail_once)
+    assert _order(client, "no-such-thing").status_code == 503
+    assert IdempotencyKey.objects.count() == 1
+    sku = make_product(sku="no-such-thing").sku
+    assert _order(client, sku).status_code == 201
+    assert not idempotency._abandoned
 
 
 @pytest.mark.parametrize("key", ["short", "k" * 256, "kitufe-chenye-é-ndefu-kutosha"])

@@ -18,7 +18,7 @@ from tests.faults.rig.cluster import Cluster
 from tests.faults.rig.history import History
 from tests.faults.rig.pages import Page
 
-PATIENCE = 45.0  # seconds that a customer goes on clicking
+PATIENCE = 75.0  # seconds that a customer goes on clicking; a key whose worker has died is free after 60
 AGAIN_AFTER = 0.7  # seconds
 IDS = {"MerchantRequestID": "merchant_request_id", "CheckoutRequestID": "checkout_request_id"}
 _numbers = itertools.count(1)
