@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 CUSTOMERS = (10_000, 100_000, 1_000_000)
+RUN = "docs/benchmarks.md, 26 November 2026"
 WAIT = 60  # seconds that a customer waits, on average: an assumption, the length of a prompt
 
 # As the code and deploy/ have them; tests/test_scaling.py compares.
@@ -37,11 +38,11 @@ class Figure:
 
 @dataclass(frozen=True)
 class Figures:
-    callback: Figure = Figure(6.2, "ms of CPU per callback", "docs/benchmarks.md, 25 November 2026")
-    opening: Figure = Figure(None, "sockets opened a second and core", "row 7")
-    memory: Figure = Figure(None, "KB per open socket", "row 6")
-    naive_poll: Figure = Figure(None, "polls a second and core of the naive shop", "row 9")
-    waiting_bytes: Figure = Figure(634, "bytes per customer and minute of waiting", "docs/accessibility.md, row 20")
+    callback: Figure = Figure(180.51, "callbacks a second and core", f"row 3, {RUN}")
+    opening: Figure = Figure(729.93, "sockets opened a second and core", f"row 7, {RUN}")
+    memory: Figure = Figure(23.39, "KB per open socket", f"row 6, {RUN}")
+    naive_poll: Figure = Figure(412.07, "polls a second and core of the naive shop", f"row 9, {RUN}")
+    waiting_bytes: Figure = Figure(634, "bytes per customer and minute of waiting", "row 20, docs/accessibility.md")
 
 
 def figures_of(path: Path) -> Figures:
@@ -54,10 +55,8 @@ def figures_of(path: Path) -> Figures:
         return known if value is None else Figure(value, known.unit, f"row {row} of {path.name}")
 
     known = Figures()
-    per_core = read(3, "papo", Figure(None, known.callback.unit, ""))
-    callback = Figure(1000 / per_core.value, per_core.unit, per_core.source) if per_core.value else known.callback
     return Figures(
-        callback=callback,
+        callback=read(3, "papo", known.callback),
         opening=read(7, "papo", known.opening),
         memory=read(6, "papo", known.memory),
         naive_poll=read(9, "naive", known.naive_poll),
@@ -82,7 +81,7 @@ def rows(figures: Figures) -> list[Row]:
     in_megabits = 8 / 60 / 1e6
     return [
         _row("visits, callbacks", visits, "/s", f"derived: each waits {WAIT} s"),
-        _needs("app cores for callbacks", visits, "", figures.callback, 1 / 1000),
+        _needs("app cores for callbacks", visits, "", figures.callback, 1, divides=True),
         _needs("app cores for opening sockets", visits, "", figures.opening, 1, divides=True),
         _needs("app memory for sockets", CUSTOMERS, "GB", figures.memory, 1 / 1e6),
         _row("server processes", processes, "", f"derived: {SOCKETS_PER_PROCESS:,} sockets each at most"),
