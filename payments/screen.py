@@ -142,6 +142,9 @@ def _controls(facts: Facts, state: str) -> dict[str, Any]:
         controls["can_use_other_number"] = (
             words.suggests_other_number and bool(elsewhere) and seconds_until(elsewhere) == 0
         )
+    if state == "found":
+        # The server would take another prompt; below "Do not pay again" its button would make people pay twice.
+        controls |= {"can_retry": False, "retry_after": None, "can_use_other_number": False}
     return controls
 
 

@@ -253,6 +253,7 @@ def test_the_page_of_a_failed_prompt_says_found_and_then_paid() -> None:
     failed.refresh_from_db()
     shown = screen(facts(failed))
     assert (failed.version, shown["heading"], shown["state"]) == (2, "Payment found", "found")
+    assert (shown["can_retry"], shown["retry_after"], shown["can_use_other_number"]) == (False, None, False)
 
     hear("UKP0000008", 1500)
     failed = Transaction.objects.select_related("order").get(pk=failed.pk)

@@ -123,6 +123,27 @@ async def test_the_orders_own_page_shows_what_was_paid_by_hand(
     await expect(page.locator("h1").first).to_have_text("This order is paid", timeout=SOON)
 
 
+LINES = """code => {
+    const text = document.createRange();
+    text.selectNodeContents(code);
+    return text.getClientRects().length;
+}"""
+
+
+@pytest.mark.parametrize("width", [320, 360])
+@pytest.mark.parametrize("locale", ["en-KE", "sw-KE"])
+async def test_no_number_is_broken_over_two_lines(
+    market: RunningServer, market_shop: Shop, open_page: OpenPage, locale: str, width: int
+) -> None:
+    order = market_shop.order()
+    url = f"{market.base_url}/orders/{order['order_id']}/"
+    page = await open_page(url, locale=locale, viewport={"width": width, "height": 640})
+    await page.locator("#by-hand summary").click()
+    for number in ("business", "account", "due"):
+        assert await page.locator(f"#{number}").evaluate(LINES) == 1
+    assert await page.evaluate("() => document.documentElement.scrollWidth") == width
+
+
 async def test_a_pasted_sms_is_found_and_a_strangers_code_brings_nothing(
     market: RunningServer, market_shop: Shop, open_page: OpenPage
 ) -> None:
