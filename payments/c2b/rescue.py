@@ -32,13 +32,18 @@ PER_ADDRESS = Limit(20, timedelta(days=1))
 LONGEST_TYPED = 500  # characters; an SMS of M-PESA has about 200
 BATCH = 100
 State = ReceiptClaim.State
-_CODE = re.compile(r"\b(?=[A-Z]*[0-9])(?=[0-9]*[A-Z])[A-Z0-9]{10}\b", re.ASCII)
+# Before "Confirmed", as in the SMS, or alone, a code may be letters only, as one in ten is; elsewhere that is a word.
+_CODES = (
+    re.compile(r"\b([A-Z][A-Z0-9]{9})\W+(?:CONFIRMED|IMETHIBITISHWA)\b", re.ASCII),
+    re.compile(r"\A\W*([A-Z][A-Z0-9]{9})\W*\Z", re.ASCII),
+    re.compile(r"\b((?=[A-Z]*[0-9])(?=[0-9]*[A-Z])[A-Z0-9]{10})\b", re.ASCII),
+)
 
 
 def code_in(typed: str) -> str:
     """Return the receipt in what a customer pasted: the code alone, or the whole SMS, which begins with it."""
-    found = _CODE.search(typed[:LONGEST_TYPED].upper())
-    return found[0] if found else ""
+    text = typed[:LONGEST_TYPED].upper()
+    return next((found[1] for code in _CODES if (found := code.search(text))), "")
 
 
 def claim(order: Order, code: str, *, address: str | None) -> None:

@@ -41,7 +41,16 @@ def test_the_code_is_found_in_whatever_was_pasted(typed: str) -> None:
     assert code_in(typed) == "UKP3X7Q2ZD"
 
 
-@pytest.mark.parametrize("typed", ["", "Confirmed.", "0712345678", "TRANSACTION", "UKP3X7Q2Z", "x" * 100_000])
+@pytest.mark.parametrize(
+    "typed", ["UKPABCXYZQ Confirmed. Ksh5.00 paid", "ukpabcxyzq", "Hi!\nUKPABCXYZQ Imethibitishwa."]
+)
+def test_a_code_of_letters_only_is_found_where_an_sms_has_it(typed: str) -> None:
+    assert code_in(typed) == "UKPABCXYZQ"
+
+
+@pytest.mark.parametrize(
+    "typed", ["", "Confirmed.", "0712345678", "TRANSACTION", "UKP3X7Q2Z", "I paid yesterdayy, look", "x" * 100_000]
+)
 def test_what_is_no_code_is_none(typed: str) -> None:
     assert code_in(typed) == ""
 
