@@ -23,7 +23,7 @@ CLAIM = timedelta(seconds=120)  # longer than a question takes
 LOOK_EVERY = 2.0  # seconds
 BATCH = 20
 REVERSED_BEFORE = "R000001"
-# Results that prove that nothing went back (daraja.md 5 and the portal's page Reversals); any other is unknown.
+# Results that prove that nothing went back (the Daraja portal's page Reversals); any other is unknown.
 NOTHING_WENT_BACK = {"R000002", "1", "11", "21", "2001", "2006", "2028", "8006"}
 NOT_CARRIED_OUT = {"Cancelled", "Declined", "Expired"}
 
