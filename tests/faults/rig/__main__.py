@@ -18,7 +18,8 @@ from statistics import quantiles
 from typing import Any
 
 from tests.faults.rig.cluster import running_cluster
-from tests.faults.rig.faults import FAULTS, Fault
+from tests.faults.rig.faults import FAULTS
+from tests.faults.rig.faults.fault import Fault
 from tests.faults.rig.run import run
 from tests.server import REPOSITORY
 

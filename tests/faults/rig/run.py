@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.faults.rig.cluster import Cluster
 from tests.faults.rig.customers import Customers
-from tests.faults.rig.faults import Fault
+from tests.faults.rig.faults.fault import Fault
 from tests.faults.rig.history import History
 from tests.faults.rig.judge import Judge, Verdict
 
