@@ -15,6 +15,8 @@ import structlog
 
 _CALLBACK_TOKEN = re.compile(r"((?:callback|c2b)/(?:(?:result|timeout)/)?)[^/\s'\"]+")
 _CHECKOUT_REQUEST_ID = re.compile(r"ws_CO_\w+")
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_CONTROLS_BUT_LINES = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _PHONE_NUMBER = re.compile(r"\b254[17]\d{5}(?=\d{3}\b)")
 
 
@@ -23,6 +25,18 @@ def redact(text: str) -> str:
     text = _CALLBACK_TOKEN.sub(r"\1[token]", text)
     text = _CHECKOUT_REQUEST_ID.sub("ws_CO_[redacted]", text)
     return _PHONE_NUMBER.sub("254•••••", text)
+
+
+def _escape_controls(_logger: Any, _method: str, event: Any) -> Any:
+    """Show control characters as text: a stranger's name must not begin a line of its own, or colour a terminal."""
+    event["event"] = _CONTROLS.sub(_escaped, str(event["event"]))
+    if isinstance(event.get("exception"), str):
+        event["exception"] = _CONTROLS_BUT_LINES.sub(_escaped, event["exception"])
+    return event
+
+
+def _escaped(control: re.Match[str]) -> str:
+    return repr(control[0])[1:-1]
 
 
 def _redact_line(_logger: Any, _method: str, line: str) -> str:
@@ -35,6 +49,7 @@ _SHARED_PROCESSORS: list[Any] = [
     structlog.stdlib.PositionalArgumentsFormatter(),
     structlog.processors.TimeStamper(fmt="iso", utc=True),
     structlog.processors.format_exc_info,
+    _escape_controls,
 ]
 
 
