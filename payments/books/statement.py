@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TextIO
 
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser
@@ -26,6 +26,9 @@ from payments.daraja.client import EAST_AFRICA_TIME
 from payments.models import Reading
 
 LONGEST_PREAMBLE = 60  # lines before the header
+LONGEST_LINE = 64 * 1024  # characters; a real one has about 300
+LONGEST_AMOUNT = 13  # digits before the point
+YEARS = range(2000, 2100)  # M-PESA is of 2007
 BATCH = 1000  # rows a database transaction
 _CHUNK = 1024 * 1024  # bytes
 _COLUMNS = {
@@ -92,7 +95,7 @@ def _reading(file: BinaryIO, name: str, by: AbstractBaseUser | None) -> Reading:
 def _read(file: BinaryIO, reading: Reading, progress: Progress) -> None:
     counted = _Counted(file)
     buffered: Any = io.BufferedReader(counted)
-    rows = csv.reader(io.TextIOWrapper(buffered, "utf-8-sig", errors="replace", newline=""))
+    rows = csv.reader(_lines(io.TextIOWrapper(buffered, "utf-8-sig", errors="replace", newline="")))
     try:
         columns, period = _header(rows)
         if period:
@@ -100,6 +103,14 @@ def _read(file: BinaryIO, reading: Reading, progress: Progress) -> None:
         _keep_all(rows, columns, reading, counted, progress)
     except csv.Error as error:
         raise StatementError(_("This is not a CSV file: %(error)s.") % {"error": error}) from error
+
+
+def _lines(text: TextIO) -> Iterator[str]:
+    """Yield the lines, none of them endless: fifty million commas in one would be as many cells in memory."""
+    while line := text.readline(LONGEST_LINE):
+        if len(line) == LONGEST_LINE:
+            raise StatementError(_("This is not a statement: a line of it does not end."))
+        yield line.replace("\0", "")  # which no database takes
 
 
 class _Counted(io.RawIOBase):
@@ -210,9 +221,10 @@ def _details(details: str, reason: str) -> str:
 def _moment(text: str) -> datetime | None:
     for form in _FORMS:
         try:
-            return datetime.strptime(text.strip(), form).replace(tzinfo=EAST_AFRICA_TIME)
+            moment = datetime.strptime(text.strip(), form).replace(tzinfo=EAST_AFRICA_TIME)
         except ValueError:
             continue
+        return moment if moment.year in YEARS else None  # at the ends of the calendar UTC has no such moment
     return None
 
 
@@ -221,10 +233,14 @@ def _cents(text: str) -> int | None:
     if not text:
         return 0
     try:
-        cents = abs(Decimal(text.replace(",", ""))) * 100
+        amount = Decimal(text.replace(",", ""))
     except InvalidOperation:
         return None
-    return int(cents) if cents.is_finite() and cents == int(cents) and cents < 10**15 else None
+    # 1E+999999 is a number too, and its digits would fill the memory.
+    if not amount.is_finite() or not -3 < amount.adjusted() < LONGEST_AMOUNT:
+        return None
+    cents = abs(amount) * 100
+    return int(cents) if cents == int(cents) else None
 
 
 def _finish(reading: Reading) -> None:

@@ -58,6 +58,11 @@ def test_the_same_file_and_the_same_lines_change_nothing() -> None:
         ([line("?", paid_in="1")], "Row 1"),
         ([line("UKK0000001", paid_in="NaN")], "Row 1"),
         ([line("UKK0000001", paid_in="1.005")], "Row 1"),
+        ([line("UKK0000001", paid_in="1E+999999")], "Row 1"),  # a million digits, once it is an integer
+        ([line("UKK0000001", paid_in="1E+9999999")], "Row 1"),  # beyond what Decimal computes with
+        ([line("UKK0000001", paid_in="1E-9999999")], "Row 1"),
+        ([line("UKK0000001", paid_in="1", at="01-01-0001 00:00:00")], "Row 1"),  # in UTC before the first day
+        ([line("UKK0000001", paid_in="1", at="31-12-9999 23:59:59")], "Row 1"),
     ],
 )
 def test_a_line_that_cannot_be_read_is_named_and_nothing_is_compared(lines: list[str], words: str) -> None:
@@ -72,6 +77,23 @@ def test_a_line_that_cannot_be_read_is_named_and_nothing_is_compared(lines: list
 def test_what_is_no_statement_says_what_is_missing(data: bytes) -> None:
     with pytest.raises(StatementError):
         import_statement(io.BytesIO(data), name="x")
+
+
+@pytest.mark.parametrize("bomb", ["," * 200_000, '"' + "x" * 200_000, HEADER + "," * 200_000])
+def test_a_line_without_an_end_is_not_read_into_memory(bomb: str) -> None:
+    with pytest.raises(StatementError, match="does not end"):
+        import_statement(io.BytesIO(bomb.encode()), name="x")
+
+
+def test_what_no_database_takes_is_left_out() -> None:
+    reading = read(line("UKK0000001", paid_in="10", details="Pay\0 Bill\0", account="7QK3\0M9TX"), preamble="\0\0\n")
+    movement = Movement.objects.get()
+    assert (reading.state, movement.details) == ("done", "Pay Bill · Pay Bill Online")
+    assert movement.account_reference == "7QK3M9TX"
+
+
+def test_a_period_that_ends_with_the_calendar_is_no_period() -> None:
+    assert read(line("UKK0000001", paid_in="10"), preamble="From 01-01-2026 To 31-12-9999\n").covers_until is not None
 
 
 def test_an_import_that_was_cut_off_goes_on_where_it_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
