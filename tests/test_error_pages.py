@@ -7,6 +7,8 @@ from django.db import InterfaceError, InternalError, OperationalError
 from django.test import Client
 
 import pages
+from payments import deliveries
+from tests.factories import make_transaction
 
 
 def test_an_unknown_address_is_a_page(client, db):
@@ -96,3 +98,16 @@ def test_health_is_never_redirected_to_https(client, db, settings, path):
 def test_monitors_may_ask_with_head(client, db, path):
     assert client.head(path).status_code in {200, 503}
     assert client.post(path).status_code == 405
+
+
+def test_head_asks_for_a_payment_as_get_does_and_shows_it_to_nobody(client, db, monkeypatch):
+    shown = []
+    monkeypatch.setattr(deliveries, "note_sent", lambda *what, **how: shown.append(what))
+    payment = make_transaction(status="COMPLETED")
+    for path in (f"/payments/{payment.pk}/", f"/payments/{payment.pk}/receipt/", f"/orders/{payment.order_id}/"):
+        answer = client.head(path)
+        assert (answer.status_code, answer.content) == (200, b"")
+        assert answer["Cache-Control"] == "no-store"
+    assert not shown
+    client.get(f"/payments/{payment.pk}/")
+    assert shown

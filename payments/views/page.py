@@ -12,7 +12,7 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.gzip import gzip_page
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_POST, require_safe
 
 from pages import capability
 from payments import deliveries
@@ -41,13 +41,13 @@ def screen_for(request: HttpRequest, about: Facts) -> dict[str, Any]:
 
 # Compressed though it is secret: it repeats nothing of a request whose sender does not know its address already.
 @gzip_page
-@require_GET
+@require_safe
 def payment(request: HttpRequest, transaction_id: uuid.UUID) -> HttpResponse:
     """Show the customer's page, or only its live part to htmx."""
     found = _known(transaction_id)
     if found is None:
         return unknown_page(request)
-    if found.status != Status.PENDING:
+    if found.status != Status.PENDING and request.method == "GET":  # the answer to HEAD shows nobody anything
         deliveries.note_sent(found.pk, found.version, deliveries.Channel.PAGE, watched=False)
     template = "payments/_status.html" if is_htmx(request) else "payments/payment.html"
     shown = screen_for(request, facts(found))
@@ -66,7 +66,7 @@ def check(request: HttpRequest, transaction_id: uuid.UUID) -> HttpResponse:
 
 
 @gzip_page
-@require_GET
+@require_safe
 def receipt(request: HttpRequest, transaction_id: uuid.UUID) -> HttpResponse:
     """Show the receipt of a paid payment, with the number masked: receipts are printed and passed on."""
     payment = _known(transaction_id)
