@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import json
 import uuid
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
 from payments.daraja import client as daraja_client
 from payments.models import Reason, Transaction
@@ -112,6 +114,28 @@ def test_an_idempotency_key_repeats_the_answer(client: Any, daraja: FakeDaraja) 
     second = _post(client, body, Idempotency_Key="k" * 16)
     assert (second.status_code, len(daraja.pushes)) == (201, 1)
     assert second.json()["checkout_request_id"] == first.json()["checkout_request_id"]
+
+
+def test_a_form_with_a_key_leads_to_the_payment_that_it_began(client: Any, daraja: FakeDaraja) -> None:
+    order, key = make_order(), {"Idempotency-Key": "k" * 16}
+    first = client.post(URL, {"order_id": str(order.pk), "phone": PHONE}, headers=key)
+    Transaction.objects.update(status="FAILED", reason="cancelled", failed_at=timezone.now() - timedelta(hours=2))
+    again = client.post(URL, {"order_id": str(order.pk), "phone": PHONE}, headers=key)
+    assert (again.status_code, again["Location"], len(daraja.pushes)) == (303, first["Location"], 1)
+    other = client.post(URL, {"order_id": str(order.pk), "phone": "0712345679"}, headers=key)
+    assert (other.status_code, len(daraja.pushes)) == (422, 1)
+    assert "was used with another request" in other.text
+    short = client.post(URL, {"order_id": str(order.pk), "phone": PHONE}, headers={"Idempotency-Key": "k"})
+    assert short.status_code == 400
+
+
+def test_a_form_whose_outcome_is_unknown_is_not_sent_again(client: Any, daraja: FakeDaraja) -> None:
+    daraja.push = raising(daraja_client.OutcomeUnknown("no answer"))
+    order, key = make_order(), {"Idempotency-Key": "k" * 16}
+    first = client.post(URL, {"order_id": str(order.pk), "phone": PHONE}, headers=key)
+    Transaction.objects.update(status="FAILED", reason="expired", failed_at=timezone.now() - timedelta(hours=2))
+    again = client.post(URL, {"order_id": str(order.pk), "phone": PHONE}, headers=key)
+    assert (again.status_code, again["Location"], len(daraja.pushes)) == (303, first["Location"], 1)
 
 
 def test_a_replay_shows_the_document_as_it_is_now(client: Any, post_callback: Any) -> None:

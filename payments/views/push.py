@@ -112,9 +112,7 @@ def _push_from_form(request: HttpRequest) -> HttpResponse:
     except Problem as refusal:
         return _refusal_page(request, refusal)
     try:
-        phone_number = _phone_number(typed)
-        caller = {"address": client_address(request), "session_key": _session_key(request)}
-        payment = start_checkout(order.pk, phone_number, **caller).payment
+        payment = _payment_of_form(request, order, _phone_number(typed))
     except Problem as refusal:
         return _form_again(request, order, typed, refusal.status, error=refusal.detail)
     except CheckoutRefused as refusal:
@@ -125,6 +123,22 @@ def _push_from_form(request: HttpRequest) -> HttpResponse:
     response = _to_payment(request, payment)
     remember_payment(request, response, payment.pk)
     return response
+
+
+def _payment_of_form(request: HttpRequest, order: Order, phone_number: str) -> Transaction:
+    """Return the payment that this form begins, or began when it came before with the same Idempotency-Key."""
+    with idempotency.claim(request, f"stk-push-form:{order.pk}", {"phone_number": phone_number}) as claim:
+        if claim.answered:
+            return Transaction.objects.select_related("order").get(pk=claim.answered[1]["transaction_id"])
+        caller = {"address": client_address(request), "session_key": _session_key(request)}
+        try:
+            payment = start_checkout(order.pk, phone_number, **caller).payment
+        except CheckoutRefused as refusal:
+            if refusal.code == "outcome_unknown" and refusal.payment:
+                claim.keep(303, {"transaction_id": str(refusal.payment.pk)})
+            raise
+        claim.keep(303, {"transaction_id": str(payment.pk)})
+        return payment
 
 
 def _refusal_page(request: HttpRequest, refusal: Problem) -> HttpResponse:
