@@ -145,6 +145,25 @@ def client_address(request: HttpRequest) -> str:
     return request.META.get("REMOTE_ADDR") or ""
 
 
+def one_caller(address: str) -> str:
+    """Return what one caller is counted by: an IPv4 address, of IPv6 the /64 that one customer is given.
+
+    Empty for what is no address, as where a server on a unix socket names no peer.
+    """
+    try:
+        found = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return ""
+    if isinstance(found, ipaddress.IPv6Address):
+        found = found.ipv4_mapped or ipaddress.ip_network((int(found), 64), strict=False).network_address
+    return str(found)
+
+
+def caller_who_logs_in(request: HttpRequest) -> str:
+    """Return what wrong passwords are counted by: of one /64 a guesser could come from any number of addresses."""
+    return one_caller(client_address(request))
+
+
 def content_policy(**changes: list[str]) -> str:
     """Return the value of Content-Security-Policy: SECURE_CSP, the name that Django 6 gives it, with `changes`."""
     return "; ".join(f"{name} {' '.join(values)}" for name, values in {**settings.SECURE_CSP, **changes}.items())

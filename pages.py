@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, ParamSpec
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.translation import gettext as _
@@ -51,6 +52,14 @@ def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
     if _is_for_a_machine(request):
         return problem(403, "forbidden", _("This is not for you."))
     return render(request, "403.html", status=403)
+
+
+def locked_out(request: HttpRequest, response: HttpResponse | None, credentials: dict[str, Any] | None) -> HttpResponse:
+    """Answer who has typed too many wrong passwords, whoever they are and whatever they type now."""
+    seconds = int(settings.AXES_COOLOFF_TIME * 3600)
+    page = render(request, "429_login.html", {"minutes": seconds // 60}, status=429)
+    page.headers["Retry-After"] = str(seconds)
+    return page
 
 
 def form_refused(request: HttpRequest, reason: str = "") -> HttpResponse:

@@ -315,7 +315,8 @@ AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contri
 AXES_FAILURE_LIMIT = 5
 AXES_COOLOFF_TIME = 0.25  # hours
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
-AXES_CLIENT_IP_CALLABLE = "middleware.client_address"  # the proxies are already resolved in asgi.py
+AXES_CLIENT_IP_CALLABLE = "middleware.caller_who_logs_in"  # the proxies are already resolved in asgi.py
+AXES_LOCKOUT_CALLABLE = "pages.locked_out"  # its own answer has a CORS header, and no Retry-After
 AXES_ENABLE_ADMIN = False
 AXES_VERBOSE = False
 

@@ -20,6 +20,7 @@ from django.http import HttpRequest, parse_cookie
 from django.utils.translation import get_language_from_request
 
 import strict_json
+from middleware import one_caller
 from payments import deliveries
 from payments.documents import load_facts
 from realtime import life
@@ -199,7 +200,7 @@ class PaymentConsumer(LiveSocket):
             await self.finish(UNKNOWN_PAYMENT)
             return
         self.transaction_id = transaction_id
-        self.address = str((self.scope.get("client") or ("",))[0])
+        self.address = one_caller(str((self.scope.get("client") or ("",))[0]))
         self.language = reader_language(self.scope)
         self.as_json = asks_for_json(self.scope)
         await self._watch()

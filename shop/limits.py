@@ -6,7 +6,6 @@ the session. RATE_LIMITS=off lifts it all.
 
 from __future__ import annotations
 
-import ipaddress
 import math
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -20,7 +19,7 @@ from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext as _
 
 from jsonhttp import Problem
-from middleware import client_address
+from middleware import client_address, one_caller
 from shop.request_models import RateCount
 
 
@@ -50,17 +49,11 @@ def digest(text: str) -> str:
 
 
 def address_digest(text: str) -> str:
-    """Return what stands for an address: all of IPv4, and of IPv6 the /64 that one customer is given.
+    """Return what stands for an address in a count; of IPv6 for the whole /64 that one customer is given.
 
-    Empty where a server on a unix socket names no peer: then there is no address to count by.
+    Empty where there is no address to count by.
     """
-    try:
-        address = ipaddress.ip_address(text.partition("%")[0])
-    except ValueError:
-        return ""
-    if isinstance(address, ipaddress.IPv6Address):
-        address = address.ipv4_mapped or ipaddress.ip_network((int(address), 64), strict=False).network_address
-    return digest(str(address))
+    return digest(one_caller(text))
 
 
 def count(name: str, who: str, limit: Limit) -> None:

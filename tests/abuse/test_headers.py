@@ -87,24 +87,3 @@ def test_a_page_whose_address_is_a_secret_is_kept_by_nobody(client: Client, path
 def test_staff_pages_are_for_staff(client: Client, path: str) -> None:
     client.force_login(get_user_model().objects.create_user("customer"))
     assert client.get(path).status_code in {302, 403}
-
-
-def test_the_sixth_wrong_password_is_refused_whatever_it_is(client: Client) -> None:
-    get_user_model().objects.create_superuser("boss", "", "right-and-long")
-    for _attempt in range(5):
-        client.post("/admin/login/", {"username": "boss", "password": "wrong"})
-    answer = client.post("/admin/login/", {"username": "boss", "password": "right-and-long"})
-    assert answer.status_code == 429
-    assert "_auth_user_id" not in client.session
-
-
-def test_a_login_changes_the_session(client: Client) -> None:
-    get_user_model().objects.create_superuser("boss", "", "right-and-long")
-    client.post("/cart/add/", {"sku": "x"})
-    session = client.session
-    session["seen"] = True
-    session.save()
-    before = session.session_key
-    client.cookies["sessionid"] = str(before)
-    client.post("/admin/login/", {"username": "boss", "password": "right-and-long"})
-    assert client.session.session_key not in {None, before}
