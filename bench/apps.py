@@ -70,7 +70,7 @@ def naive_app(directory: Path, *, payments: int, **urls: str) -> Iterator[App]:
     environment = {**os.environ, **urls}
     written = written_by("bench.naive.fill", payments, environment)
     with _uvicorn("bench.naive.asgi:application", directory / "naive.log", environment) as (port, process_id):
-        yield App("naive", port, process_id, written)
+        yield App("naive", port, process_id, written, greets=True)
 
 
 @contextmanager

@@ -8,7 +8,6 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 from bench.apps import App
 from bench.load import Sample, run_load
@@ -26,17 +25,8 @@ class BoardPage(Page):
     """
 
     def __init__(self, url: str, *, origin: str, session: str) -> None:
-        super().__init__(url)
-        self._origin, self._session = origin, session
+        super().__init__(url, headers={"Origin": origin, "Cookie": f"sessionid={session}"})
         self.painted = 0  # bytes since the first message
-
-    def connection_made(self, transport: Any) -> None:
-        self._transport = transport
-        request = self._protocol.connect()
-        request.headers["Origin"] = self._origin
-        request.headers["Cookie"] = f"sessionid={self._session}"
-        self._protocol.send_request(request)
-        self._flush()
 
     def data_received(self, data: bytes) -> None:
         if self.greeted.done():

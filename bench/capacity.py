@@ -62,7 +62,7 @@ def openings(plan: Plan, directory: Path, services: dict[str, str]) -> list[Line
     return [
         Line(6, f"memory of an idle socket, {plan.many_pages} open, client offers deflate", "KB", **kilobytes,
              target=Target(36, 24, unit=" KB", over="")),
-        Line(7, "sockets opened a second and core, state sent", "/s", **rates,
+        Line(7, "sockets opened a second and core, state sent; naive: session stack", "/s", **rates,
              target=Target(2, 4, over="naive", at_least=True)),
     ]  # fmt: skip
 

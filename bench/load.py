@@ -139,7 +139,7 @@ async def _open_page(app: App, payment: Payment, turn: asyncio.Semaphore, offers
     url = f"ws://127.0.0.1:{app.port}{payment.socket_path}"
     async with turn:
         _, page = await asyncio.get_running_loop().create_connection(
-            lambda: Page(url, offers_deflate=offers_deflate), "127.0.0.1", app.port
+            lambda: Page(url, headers=payment.headers, offers_deflate=offers_deflate), "127.0.0.1", app.port
         )
         await page.opened
         if app.greets:

@@ -9,7 +9,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 AMOUNT = 1500  # whole KES, in every application
@@ -22,6 +22,7 @@ class Payment:
     socket_path: str
     callback_path: str
     body: dict[str, Any]
+    headers: dict[str, str] = field(default_factory=dict)  # of the socket, where the application asks for a session
 
     def request(self, port: int) -> bytes:
         """Return the callback as it goes over the wire."""

@@ -24,7 +24,8 @@ class Refused(Exception):
 class Page(asyncio.Protocol):
     """An open page: notes when it is told that its payment is completed. Answers pings."""
 
-    def __init__(self, url: str, *, offers_deflate: bool = False) -> None:
+    def __init__(self, url: str, *, headers: dict[str, str] | None = None, offers_deflate: bool = False) -> None:
+        self._headers = headers or {}
         extensions = [ClientPerMessageDeflateFactory()] if offers_deflate else None
         self._protocol = ClientProtocol(parse_uri(url), extensions=extensions)
         loop = asyncio.get_running_loop()
@@ -35,7 +36,10 @@ class Page(asyncio.Protocol):
 
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
-        self._protocol.send_request(self._protocol.connect())
+        request = self._protocol.connect()
+        for name, value in self._headers.items():
+            request.headers[name] = value
+        self._protocol.send_request(request)
         self._flush()
 
     def data_received(self, data: bytes) -> None:
