@@ -4,7 +4,7 @@ PY := .venv/bin/python
 PIP := $(PY) -m pip install -qq --disable-pip-version-check --require-hashes --no-deps
 
 .DEFAULT_GOAL := help
-.PHONY: help run install test test-long prod-smoke faults lint format bench lighthouse screenshots bundle messages lock clean programs
+.PHONY: help run install test test-long prod-smoke faults soak lint format bench lighthouse screenshots bundle messages lock clean programs
 .DELETE_ON_ERROR:
 
 # A copied or half-made environment is made again.
@@ -45,6 +45,9 @@ format: .venv/.development ## put the code into shape
 
 faults: programs ## break the whole shop in every way, for up to an hour; goes on where it was stopped
 	$(PY) -m tests.faults.rig
+
+soak: programs ## an hour of customers, with something breaking every few minutes: is everything given back?
+	$(PY) -m tests.faults.soak
 
 bench: programs ## measure, each ratio beside the floor of the same run
 	$(PY) -m bench

@@ -26,6 +26,11 @@ def start() -> None:
         _bind(loop)
 
 
+def task_count() -> int:
+    """Return the unfinished tasks of the server's loop: sockets, requests and what runs beside them."""
+    return len(asyncio.all_tasks(_loop)) if _loop is not None else 0
+
+
 def _bind(loop: asyncio.AbstractEventLoop) -> None:
     """Take over as the server's loop; a later loop (a test's, a reloaded server's) replaces an earlier one."""
     global _loop, _tasks

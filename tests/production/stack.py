@@ -53,14 +53,14 @@ class Process:
 
     def __init__(self, command: list[str], log: Path, is_ready: Callable[[], object], **options: Any) -> None:
         self._command, self._log, self._is_ready, self._options = command, log, is_ready, options
-        self._process: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         with open(self._log, "ab") as log:
-            self._process = subprocess.Popen(self._command, stdout=log, stderr=log, **self._options)
+            self.process = subprocess.Popen(self._command, stdout=log, stderr=log, **self._options)
         give_up = time.monotonic() + READY_WITHIN
         while not self._answers():
-            assert self._process.poll() is None, self._log.read_text(errors="replace")
+            assert self.process.poll() is None, self._log.read_text(errors="replace")
             assert time.monotonic() < give_up, self._log.read_text(errors="replace")
             time.sleep(0.05)
 
@@ -70,16 +70,16 @@ class Process:
         return False
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> None:
-        if self._process is not None:
-            self._process.send_signal(number)
-            self._process.wait(timeout=STOPPED_WITHIN)
-            self._process = None
+        if self.process is not None:
+            self.process.send_signal(number)
+            self.process.wait(timeout=STOPPED_WITHIN)
+            self.process = None
 
 
 class Stack:
-    """The running topology; `base_url` is nginx."""
+    """The running topology; `base_url` is nginx. `settings` go before those of this module."""
 
-    def __init__(self, directory: Path, daraja_url: str) -> None:
+    def __init__(self, directory: Path, daraja_url: str, settings: dict[str, str]) -> None:
         self.directory = directory
         self.port = free_port()
         self.base_url = f"http://127.0.0.1:{self.port}"
@@ -97,6 +97,7 @@ class Stack:
             "SIMULATOR_RECORD": str(directory / "simulator.sqlite3"),
             "MPESA_QUERY_AFTER_SECONDS": "3600",  # what a callback does not settle stays unsettled, and is seen
             "MPESA_EXPIRE_AFTER_SECONDS": "7200",
+            **settings,
         }
         self.workers = [self._worker(name) for name in ("web-1", "web-2")]
         self.reconciler = Process(
@@ -196,9 +197,9 @@ def _redis(directory: Path) -> tuple[Process, str]:
 
 
 @contextmanager
-def running_stack(daraja_url: str) -> Iterator[Stack]:
+def running_stack(daraja_url: str, **settings: str) -> Iterator[Stack]:
     with directory_of_services() as directory:
-        stack = Stack(directory, daraja_url)
+        stack = Stack(directory, daraja_url, settings)
         try:
             stack.start()
             yield stack

@@ -76,7 +76,7 @@ def running_cluster(
     """
     with ExitStack() as stack:
         network = stack.enter_context(running_network(seed))
-        simulator = stack.enter_context(_running_simulator(directory))
+        simulator = stack.enter_context(running_simulator(directory))
         cluster = _wire(network, directory, simulator, workers)
         given = stack.enter_context(running_services()) if services else {}
         settings = _settings(cluster, given)
@@ -138,7 +138,8 @@ def _end(server: RunningServer) -> None:
 
 
 @contextmanager
-def _running_simulator(directory: Path) -> Iterator[str]:
+def running_simulator(directory: Path) -> Iterator[str]:
+    """Yield the address of a simulator in a process of its own; its record is `directory`/ledger.sqlite3."""
     given = {"SIMULATOR_RECORD": str(directory / "ledger.sqlite3"), "ENV_FILE": str(directory / "simulator.env")}
     environment = {**os.environ, **CREDENTIALS, **PHONES_TAKE, **given, "DATABASE_URL": "sqlite://:memory:"}
     command = [sys.executable, "manage.py", "simulator", "--port", "0"]

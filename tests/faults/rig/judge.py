@@ -15,7 +15,7 @@ from payments.phone_numbers import mask
 from tests.faults.rig.cluster import EXPIRE_AFTER, Cluster
 from tests.faults.rig.customers import Customer, Customers
 
-_SECRETS = re.compile(r"ws_CO_\d|[0-9a-f]{32}\.[0-9a-f]{32}")
+SECRETS = re.compile(r"ws_CO_\d|[0-9a-f]{32}\.[0-9a-f]{32}")
 CONVERGED_WITHIN = 10.0  # seconds, of every page after the end of any single fault
 TERMINAL_WITHIN = EXPIRE_AFTER + 20.0  # seconds after healing: budget, passes and a loaded machine
 
@@ -52,7 +52,7 @@ class Judge:
     def _look_for_leaks(self) -> None:
         """Look for whole phone numbers, CheckoutRequestIDs and callback tokens where they must not be."""
         logs = "\n".join(worker.output for worker in self.cluster.workers)
-        if _SECRETS.search(logs):
+        if SECRETS.search(logs):
             self.verdict.violations.append("I9: a log holds a CheckoutRequestID or a callback token")
         for customer in self.customers.all:
             shown = json.dumps(customer.page.document) if customer.page else ""

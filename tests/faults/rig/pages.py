@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import socket
+import struct
 import time
 from typing import Any
 
 import requests
-from websockets.asyncio.client import connect
+from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
 from tests.faults.rig.history import History
@@ -19,13 +21,19 @@ SILENCE = 35.0  # seconds without a word, then the socket is given up
 GRACE = 3.0  # seconds that a socket may take before we poll
 RETRY = 3.0  # seconds between polls
 LONGEST_PAUSE = 4.5  # seconds between attempts to connect
+NO_FAREWELL = struct.pack("ii", 1, 0)  # SO_LINGER of 0 s: closing sends RST
 
 
 class Page:
-    """One open payment page. `moments`: when each version was first shown; `violations`: what no page may show."""
+    """One open payment page. `moments`: when each version was first shown; `violations`: what no page may show.
 
-    def __init__(self, base_url: str, transaction_id: str, history: History, seed: int) -> None:
-        self.base_url, self.transaction_id, self.history = base_url, transaction_id, history
+    `address`: the loopback address it comes from, for a proxy that counts sockets by address.
+    """
+
+    def __init__(
+        self, base_url: str, transaction_id: str, history: History, seed: int, *, address: str = "127.0.0.1"
+    ) -> None:
+        self.base_url, self.transaction_id, self.history, self.address = base_url, transaction_id, history, address
         self.name, self.dice = f"page {transaction_id[:8]}", random.Random(seed)
         self.document: dict[str, Any] = {}
         self.moments: dict[int, float] = {}
@@ -33,6 +41,7 @@ class Page:
         self._heard_at = self._lost_at = time.monotonic()
         self._is_live = self._may_connect = False
         self._wake = asyncio.Event()
+        self._socket: ClientConnection | None = None
 
     @property
     def version(self) -> int:
@@ -50,6 +59,13 @@ class Page:
         self._is_live = False
         self._wake.set()
 
+    def reset(self) -> None:
+        """Tear the connection down with a RST, as a phone does that changes its network; from the loop's own thread."""
+        if self._socket is not None:
+            transport = self._socket.transport
+            transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_FAREWELL)
+            transport.abort()
+
     def _show(self, document: dict[str, Any], source: str) -> None:
         if document["version"] <= self.version:
             return
@@ -63,28 +79,31 @@ class Page:
         url = f"{self.base_url.replace('http', 'ws', 1)}/ws/payments/{self.transaction_id}/?format=json"
         while self._may_connect:
             try:
-                async with connect(url, open_timeout=5, close_timeout=1, ping_interval=None) as socket:
-                    await self._hear(socket)
+                here = (self.address, 0)
+                async with connect(
+                    url, open_timeout=5, close_timeout=1, ping_interval=None, local_addr=here
+                ) as self._socket:
+                    await self._hear(self._socket)
             except (OSError, TimeoutError, WebSocketException) as error:
                 self.history.note(self.name, "lost", error=type(error).__name__)
-            self._is_live, self._lost_at = False, time.monotonic()
+            self._is_live, self._lost_at, self._socket = False, time.monotonic(), None
             await asyncio.sleep(self.dice.uniform(0.5, LONGEST_PAUSE))
 
-    async def _hear(self, socket: Any) -> None:
+    async def _hear(self, connection: ClientConnection) -> None:
         try:
             while True:
-                message = json.loads(await self._next(socket))
+                message = json.loads(await self._next(connection))
                 self._is_live = True
                 if "transaction_id" in message:
                     self._show(message, "socket")
         except WebSocketException:
-            if socket.close_code in DO_NOT_COME_BACK:
+            if connection.close_code in DO_NOT_COME_BACK:
                 self._may_connect = False
-            self.history.note(self.name, "closed", code=socket.close_code)
+            self.history.note(self.name, "closed", code=connection.close_code)
 
-    async def _next(self, socket: Any) -> str:
+    async def _next(self, connection: ClientConnection) -> str:
         """Return the next message; raises TimeoutError after silence, or when the page has come back to the front."""
-        hearing = asyncio.ensure_future(socket.recv())
+        hearing = asyncio.ensure_future(connection.recv())
         waking = asyncio.ensure_future(self._wake.wait())
         try:
             await asyncio.wait({hearing, waking}, timeout=SILENCE, return_when=asyncio.FIRST_COMPLETED)

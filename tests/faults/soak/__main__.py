@@ -1,0 +1,145 @@
+"""`make soak`: an hour of load, faults and samples, and the table in docs/reliability.md written from what was seen."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from tests.faults.rig.cluster import CREDENTIALS, running_simulator
+from tests.faults.rig.history import History
+from tests.faults.rig.proxy import Proxy, running_network
+from tests.faults.soak.crowd import Boards, Crowd
+from tests.faults.soak.nemesis import Nemesis
+from tests.faults.soak.report import write
+from tests.faults.soak.samples import Sampler, pending
+from tests.faults.soak.verdict import Held, held, judge
+from tests.production.stack import Stack, running_stack
+from tests.server import REPOSITORY
+
+FAULTS_AN_HOUR = 15
+SETTLE_WITHIN = 240.0  # seconds after the last customer, for what expires and what is given back
+POOL_SHRINKS_WITHIN = 660.0  # seconds: psycopg's pool closes what it has not needed for ten minutes
+RATE = 3.0  # payments a second; see docs/reliability.md for where it comes from
+
+
+@dataclass
+class Outcome:
+    """Everything that the table shows."""
+
+    minutes: float
+    rate: float
+    cores: float
+    held: list[Held]
+    counts: dict[str, int]
+    faults: dict[str, int]
+    stumbled: list[str]
+    violations: list[str]
+
+    @property
+    def is_good(self) -> bool:
+        return not self.violations and not self.stumbled and all(each.is_given_back for each in self.held)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.faults.soak", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=60, help="of load; default 60")
+    parser.add_argument("--rate", type=float, default=RATE, help=f"payments a second; default {RATE}")
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    outcome = soak(minutes=options.minutes, rate=options.rate, seed=options.seed)
+    write(outcome)
+    print(*outcome.violations, *outcome.stumbled, sep="\n")
+    return 0 if outcome.is_good else 1
+
+
+def soak(*, minutes: float, rate: float, seed: int, every: float = 10.0) -> Outcome:
+    """Load the shop for so many minutes and say what was seen; samples and history stay in var/soak."""
+    directory = REPOSITORY / "var" / "soak"
+    directory.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as around:
+        network = around.enter_context(running_network(seed))
+        own = Path(around.enter_context(tempfile.TemporaryDirectory(prefix="papo-soak-", ignore_cleanup_errors=True)))
+        simulator = around.enter_context(running_simulator(own))
+        daraja = network.proxy(int(simulator.rsplit(":", 1)[1]))
+        stack = around.enter_context(running_stack(f"http://127.0.0.1:{daraja.port}", **_settings(minutes)))
+        history = History(directory / f"history-{time.strftime('%H%M%S')}.jsonl")
+        around.callback(history.close)
+        crowd = Crowd(stack, simulator, history, network.loop, seed)
+        around.callback(Boards(stack, network.loop).close)
+        sampler = Sampler(stack, directory / f"samples-{time.strftime('%H%M%S')}.jsonl", every=every)
+        nemesis = Nemesis(stack, daraja, crowd, history, every=minutes * 60 / (FAULTS_AN_HOUR + 1), seed=seed)
+        sampler.start()
+        around.callback(sampler.stop)
+        _live_through(stack, crowd, nemesis, sampler, minutes=minutes, rate=rate)
+        return _outcome(stack, crowd, nemesis, sampler, record=own / "ledger.sqlite3", minutes=minutes, rate=rate)
+
+
+def _settings(minutes: float) -> dict[str, str]:
+    """Return Papo's own periods for an hour, and shorter ones for a short run."""
+    seconds = ("20", "180") if minutes >= 10 else ("2", "30")
+    return {**CREDENTIALS, "MPESA_QUERY_AFTER_SECONDS": seconds[0], "MPESA_EXPIRE_AFTER_SECONDS": seconds[1]}
+
+
+def _live_through(
+    stack: Stack, crowd: Crowd, nemesis: Nemesis, sampler: Sampler, *, minutes: float, rate: float
+) -> None:
+    warm_up = min(4.0, minutes / 4) * 60
+    sampler.phase = "warm-up"
+    crowd.come(rate=rate, seconds=warm_up)
+    sampler.phase = "base"
+    time.sleep(sampler.every * 4.5)
+    sampler.phase = "load"
+    nemesis.start()
+    crowd.come(rate=rate, seconds=minutes * 60 - warm_up)
+    nemesis.stop()
+    sampler.phase = "settling"
+    _wait(lambda: not pending(stack), SETTLE_WITHIN)
+    before = median(sample["postgresql"] for sample in sampler.of("base"))
+    _wait(lambda: sampler.samples[-1].get("postgresql", 999) <= before, POOL_SHRINKS_WITHIN if minutes >= 10 else 0)
+    sampler.phase = "after"
+    time.sleep(sampler.every * 4.5)
+    sampler.phase = "judging"
+
+
+def _wait(is_over: Callable[[], bool], seconds: float) -> None:
+    give_up = time.monotonic() + seconds
+    while not is_over() and time.monotonic() < give_up:
+        time.sleep(2)
+
+
+def _outcome(
+    stack: Stack, crowd: Crowd, nemesis: Nemesis, sampler: Sampler, *, record: Path, minutes: float, rate: float
+) -> Outcome:
+    busy = sampler.of("load")
+    money = judge(stack, record, crowd.visitors)
+    cores = (busy[-1]["cpu_seconds"] - busy[0]["cpu_seconds"]) / (busy[-1]["seconds"] - busy[0]["seconds"])
+    outcome = Outcome(
+        minutes=minutes,
+        rate=rate,
+        cores=round(cores, 2),
+        held=held(sampler.of("base"), busy, sampler.of("after")),
+        counts=dict(money.counts),
+        faults=dict(nemesis.done),
+        stumbled=nemesis.stumbled,
+        violations=money.violations,
+    )
+    _keep(outcome)
+    return outcome
+
+
+def _keep(outcome: Outcome) -> None:
+    document: dict[str, Any] = asdict(outcome)
+    (REPOSITORY / "var" / "soak" / "outcome.json").write_text(json.dumps(document, indent=1))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
