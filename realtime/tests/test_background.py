@@ -90,3 +90,13 @@ async def test_a_connection_that_failed_is_not_used_again():
         return connections["default"]
 
     assert (await read(fail)).connection is None
+
+
+async def test_the_tasks_of_the_servers_loop_are_counted_until_they_end(started):
+    background.start()
+    before, is_over = background.task_count(), asyncio.Event()
+    task = asyncio.create_task(is_over.wait())
+    assert await asyncio.to_thread(background.task_count) == before + 1
+    is_over.set()
+    await task
+    assert background.task_count() == before

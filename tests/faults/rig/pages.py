@@ -27,7 +27,8 @@ NO_FAREWELL = struct.pack("ii", 1, 0)  # SO_LINGER of 0 s: closing sends RST
 class Page:
     """One open payment page. `moments`: when each version was first shown; `violations`: what no page may show.
 
-    `address`: the loopback address it comes from, for a proxy that counts sockets by address.
+    `has_ended`: the payment is no longer PENDING here. `address`: the loopback address it comes from, for a proxy that
+    counts sockets by address.
     """
 
     def __init__(
@@ -40,7 +41,7 @@ class Page:
         self.violations: list[str] = []
         self._heard_at = self._lost_at = time.monotonic()
         self._is_live = self._may_connect = False
-        self._wake = asyncio.Event()
+        self._wake, self.has_ended = asyncio.Event(), asyncio.Event()
         self._socket: ClientConnection | None = None
 
     @property
@@ -73,6 +74,8 @@ class Page:
             self.violations.append(f"a page showed paid and then {document['status']}")
         self.document = document
         self.moments.setdefault(document["version"], time.monotonic())
+        if document["status"] != "PENDING":
+            self.has_ended.set()
         self.history.note(self.name, source, version=document["version"], status=document["status"])
 
     async def _listen(self) -> None:

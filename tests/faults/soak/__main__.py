@@ -16,7 +16,7 @@ from typing import Any
 
 from tests.faults.rig.cluster import CREDENTIALS, running_simulator
 from tests.faults.rig.history import History
-from tests.faults.rig.proxy import Proxy, running_network
+from tests.faults.rig.proxy import running_network
 from tests.faults.soak.crowd import Boards, Crowd
 from tests.faults.soak.nemesis import Nemesis
 from tests.faults.soak.report import write

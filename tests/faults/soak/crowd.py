@@ -160,9 +160,8 @@ class Crowd:
         self._pages.add(page)
         living = asyncio.create_task(page.live())
         try:
-            end = time.monotonic() + seconds
-            while time.monotonic() < end and page.document.get("status", "PENDING") == "PENDING":
-                await asyncio.sleep(0.4)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(page.has_ended.wait(), seconds)
             await asyncio.sleep(min(seconds, self.dice.uniform(0.5, 4)))
         finally:
             self._pages.discard(page)
