@@ -6,7 +6,7 @@ Hints without a token, which any stranger can send, have a bucket of their own w
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.utils import timezone
@@ -31,17 +31,25 @@ def take_receipt_question() -> bool:
 
 def be_silent() -> None:
     """Keep every worker from asking for a minute: Daraja answered 429 or Spike Arrest."""
-    QueryBudget.objects.filter(name=_name("queries")).update(silent_until=timezone.now() + SILENCE)
+    name = _name("queries")
+    _row(name, _capacity(settings.MPESA_QUERIES_PER_MINUTE))  # a question about a receipt may be the first of all
+    QueryBudget.objects.filter(name=name).update(silent_until=timezone.now() + SILENCE)
 
 
 def is_silent() -> bool:
     """Return whether Daraja has told us, within the last minute, to be quiet."""
-    return QueryBudget.objects.filter(name=_name("queries"), silent_until__gt=timezone.now()).exists()
+    return silent_until() is not None
+
+
+def silent_until() -> datetime | None:
+    """Return the end of the silence that Daraja asked for, None when there is none."""
+    silent = QueryBudget.objects.filter(name=_name("queries"), silent_until__gt=timezone.now())
+    return silent.values_list("silent_until", flat=True).first()
 
 
 def _take(purpose: str, per_minute: float) -> bool:
     """Refill by the time that passed and take one token, in guarded UPDATEs: losers read again."""
-    capacity = max(1.0, per_minute / 10)
+    capacity = _capacity(per_minute)
     per_second = max(per_minute - capacity, per_minute / 2) / 60
     name = _name(purpose)
     for _attempt in range(8):
@@ -57,6 +65,10 @@ def _take(purpose: str, per_minute: float) -> bool:
         if same.update(tokens=tokens - 1, refilled_at=now):
             return True
     return False
+
+
+def _capacity(per_minute: float) -> float:
+    return max(1.0, per_minute / 10)
 
 
 def _row(name: str, capacity: float) -> QueryBudget:

@@ -261,6 +261,13 @@ def announce_found_by_hand(order_id: UUID, *, found: bool, note: str) -> None:
             _forget_found(payment_id, note)
 
 
+def announce_pause(order_id: UUID, *, note: str) -> None:
+    """Let the pages that say "found" say when M-PESA is asked again."""
+    waiting = Transaction.objects.filter(order=order_id, status__in=AMENDED_IN["found_by_hand"], found_by_hand=True)
+    for payment_id in list(waiting.values_list("pk", flat=True)):
+        amend(payment_id, source=Source.C2B, note=note)
+
+
 def _forget_found(payment_id: UUID, note: str) -> None:
     with atomic():
         mine = Transaction.objects.filter(pk=payment_id, found_by_hand=True)

@@ -38,6 +38,10 @@ def look() -> int:
         if verification.claim(receipt):
             asking.ask_transaction_status(receipt=receipt, purpose=PURPOSE, subject=receipt)
             asked += 1
+            quiet_until = budget.silent_until()
+            if quiet_until:
+                verification.ask_again(receipt, quiet_until)
+                break
     return asked
 
 

@@ -20,13 +20,14 @@ from payments.c2b import rescue
 from payments.c2b.counting import count, finish, stop_announcing
 from payments.c2b.message import account_named, may_be_same_phone, whole_kes
 from payments.models import Confirmation, Discrepancy, ReceiptClaim
-from payments.transitions import open_discrepancy
+from payments.transitions import announce_pause, open_discrepancy
 
 log = structlog.get_logger(__name__)
 
 State = Confirmation.State
 GAPS = (10, 30, 60, 300, 900, 3_600, 21_600, 86_400)  # seconds between questions about one receipt
 DENIED_AGAIN = timedelta(seconds=30)  # "no such payment" counts when it is said twice, this far apart
+OFTEN = 4  # questions; beyond, one that Daraja would not hear comes when the next would have come anyway
 BATCH = 100  # receipts a pass
 
 
@@ -144,6 +145,19 @@ def _put_off(model: type[Confirmation] | type[ReceiptClaim], one: Confirmation |
     if is_mine and one.checks >= len(GAPS):
         _stop_waiting(one)
     return is_mine
+
+
+def ask_again(receipt: str, at: datetime) -> None:
+    """Have a receipt that Daraja would not hear of asked about at `at`, and tell the pages that wait for it.
+
+    The question counts among `GAPS` all the same: a receipt that is throttled each time comes after all others, and
+    ever more rarely.
+    """
+    _claims().filter(code=receipt, check_after__gt=at, checks__lte=OFTEN).update(check_after=at)
+    waiting = _waiting().filter(trans_id=receipt)
+    waiting.filter(check_after__gt=at, checks__lte=OFTEN).update(check_after=at)
+    for order_id in set(waiting.filter(transaction=None).exclude(order=None).values_list("order", flat=True)):
+        announce_pause(order_id, note="M-PESA wants quiet, and is asked again after it")
 
 
 def _stop_waiting(one: Confirmation | ReceiptClaim) -> None:

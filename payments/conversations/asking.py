@@ -9,9 +9,10 @@ from django.conf import settings
 from django.db.models import Case, F, Value, When
 from django.utils import timezone
 
+from payments import budget
 from payments.callback_token import make_callback_token
 from payments.daraja import operator
-from payments.daraja.client import DarajaError, DarajaRefused, DarajaUnreachable
+from payments.daraja.client import DarajaError, DarajaRefused, DarajaThrottled, DarajaUnreachable
 from payments.daraja.operator import Acknowledged
 from payments.models import Conversation
 
@@ -83,6 +84,8 @@ def _send(conversation: Conversation, send: Callable[[], Acknowledged]) -> Conve
     try:
         told = send()
     except (DarajaRefused, DarajaUnreachable) as error:
+        if isinstance(error, DarajaThrottled) and conversation.kind == Conversation.Kind.TRANSACTION_STATUS:
+            budget.be_silent()
         _note(conversation, State.REFUSED, problem=str(error)[:250], answer_due_at=None)
     except DarajaError as error:
         _note(conversation, State.UNKNOWN, problem=str(error)[:250])
