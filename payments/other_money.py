@@ -7,18 +7,23 @@ from typing import Any
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
+from payments.c2b.announced import announced
 from payments.models import Channel, Status, Transaction
+from payments.moments import seconds_until, utc
 from payments.phone_numbers import mask_local
 from shop.models import Order
 
 
 def money_facts(payment: Transaction, order: Order) -> dict[str, Any]:
     """Return, in no language, what came for the order besides this payment and what is still due; whole KES."""
+    by_hand = announced(order) if payment.found_by_hand else None  # the usual case costs no query
     return {
         "order_due": order.amount_due if order.status == Order.Status.OPEN else 0,
         "order_paid": order.status == Order.Status.PAID,
         "excess": payment.excess,
         "found_by_hand": payment.found_by_hand,
+        "found_until": utc(by_hand.until) if by_hand else None,
+        "asked_at": utc(by_hand.asked_at) if by_hand else None,
         "paid_otherwise": _newest_other(payment, order),
     }
 
@@ -75,12 +80,41 @@ def words_when_paid_otherwise(facts: dict[str, Any]) -> list[str]:
     return words
 
 
-def words_while_found() -> list[str]:
-    """Say that a payment by hand is here and M-PESA's own word is not, yet."""
-    return [
+def is_found(facts: dict[str, Any]) -> bool:
+    """Return whether the page says "found" and offers no prompt: a payment by hand was announced, and just now."""
+    return bool(facts["found_by_hand"] and found_turns_in(facts))
+
+
+def found_turns_in(facts: dict[str, Any]) -> int:
+    """Return the seconds until the page says something else of a payment by hand by time alone; 0: no more."""
+    moments = [seconds_until(facts[name]) for name in ("asked_at", "found_until") if facts[name]]
+    return min((seconds for seconds in moments if seconds), default=0)
+
+
+def words_while_found(facts: dict[str, Any]) -> list[str]:
+    """Say that a payment by hand is here and M-PESA's own word is not, yet, and when M-PESA is asked if not now."""
+    words = [
         _("Payment found"),
         _("We have found your payment by hand, and M-PESA is confirming it. Do not pay again."),
     ]
+    wait = seconds_until(facts["asked_at"]) if facts["asked_at"] else 0
+    return [*words, words_about_pause(wait)] if wait else words
+
+
+def words_about_pause(seconds: int) -> str:
+    return _("M-PESA needs a short pause: we ask in about %(seconds)s seconds.") % {"seconds": seconds}
+
+
+def words_while_unconfirmed(facts: dict[str, Any]) -> list[str]:
+    """Say what stays true once "found" is over; whoever has paid must not do it again."""
+    return [words_about_unconfirmed()] if facts["found_by_hand"] else []
+
+
+def words_about_unconfirmed() -> str:
+    return _(
+        "A payment by hand was announced for this order, and M-PESA has not confirmed it yet. "
+        "If it is yours, do not pay again."
+    )
 
 
 def words_after_part(facts: dict[str, Any]) -> list[str]:

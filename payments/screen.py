@@ -104,17 +104,18 @@ def _tone(facts: Facts, state: str) -> str:
 
 def _turns_in(facts: Facts, state: str) -> int | None:
     """Return the seconds until the page looks different by time alone, None when it never does."""
+    if state == "found":
+        return other_money.found_turns_in(facts) + 1  # the second more: at its very end the time is not over yet
     if facts["status"] == Status.PENDING:
         return seconds_since_prompt_reach(facts, _TURNS[state]) if state in _TURNS else None
     if is_final(facts):
         return None
-    # The second more: at its very end the time is not over yet.
-    return seconds_until(facts["failed_at"], plus=LATE_MONEY) + 1
+    return seconds_until(facts["failed_at"], plus=LATE_MONEY) + 1  # the second more, again
 
 
 def _refresh_every(facts: Facts) -> int:
     """Return the seconds between two looks without our script, 0 when there is nothing to look for."""
-    if facts["status"] == Status.PENDING:
+    if facts["status"] == Status.PENDING or other_money.is_found(facts):
         return REFRESH
     soon = facts["retry_at"] and 0 < seconds_until(facts["retry_at"]) <= REFRESH_LATE
     if soon:

@@ -19,6 +19,7 @@ urlpatterns = [
     re_path(r"^payments/c2b/(?P<segment>[^/]+)/confirmation/?$", views.c2b_confirmation, name="c2b_confirmation"),
     re_path(r"^payments/c2b/(?P<segment>[^/]+)/validation/?$", views.c2b_validation, name="c2b_validation"),
     path("payments/by-hand/<uuid:order_id>/", views.paid_by_hand, name="paid_by_hand"),
+    path("payments/news/<uuid:order_id>/", views.order_news, name="order_news"),
     path("payments/<uuid:transaction_id>/", views.payment, name="payment"),
     path("payments/<uuid:transaction_id>/check/", views.check, name="payment_check"),
     path("payments/<uuid:transaction_id>/receipt/", views.receipt, name="receipt"),

@@ -29,7 +29,7 @@ def state_of(facts: Facts) -> str:
         return "paid"
     if facts["under_review"]:
         return "review"
-    if facts["found_by_hand"]:
+    if other_money.is_found(facts):
         return "found"
     if facts["status"] == Status.FAILED:
         return "unheard" if facts["reason"] in {Reason.EXPIRED, Reason.UNKNOWN} else "not_paid"
@@ -57,8 +57,9 @@ def words_of(facts: Facts) -> list[str]:
         words = WORDS[Reason.UNDER_REVIEW]
         return [str(words.heading), str(words.advice)]
     if state == "found":
-        return other_money.words_while_found()
-    return _when_failed(facts) if facts["status"] == Status.FAILED else _while_open(facts, state)
+        return other_money.words_while_found(facts)
+    said = _when_failed(facts) if facts["status"] == Status.FAILED else _while_open(facts, state)
+    return said + other_money.words_while_unconfirmed(facts)
 
 
 def _when_failed(facts: Facts) -> list[str]:
@@ -70,7 +71,8 @@ def _when_failed(facts: Facts) -> list[str]:
     if facts["reason"] == Reason.UNKNOWN and facts["result_code"]:
         said.append(_("M-PESA's code is %(code)s.") % {"code": facts["result_code"]})
     # Beside "KES 600 has arrived" it would be read as a lie, though it is true of this prompt.
-    if proves_no_money(facts["reason"], facts["failed_by"]) and not is_decided and not part:
+    by_hand = part or facts["found_by_hand"]
+    if proves_no_money(facts["reason"], facts["failed_by"]) and not is_decided and not by_hand:
         said.append(str(NO_MONEY_TAKEN))
     return said + _advice_when_failed(facts, str(words.advice))
 

@@ -206,12 +206,6 @@ def _refuse_cancel(order: Order) -> None:
         raise OrderNotCancellable(_("Money has already arrived for this order. To cancel it, ask the shop."))
 
 
-def order_news(order: Order) -> str:
-    """Return a word that changes whenever the order's page would show something else about its money."""
-    by_hand = order.confirmations.filter(state="checking", transaction=None).exclude(check_after=None).exists()
-    return f"{order.status}.{order.amount_paid}.{int(by_hand)}"
-
-
 def order_document(order: Order) -> dict[str, Any]:
     """Return the order as the API shows it; amounts in whole KES."""
     return {

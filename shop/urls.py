@@ -13,7 +13,6 @@ urlpatterns = [
     path("cart/change/", views.cart_change, name="cart_change"),
     path("checkout/", views.checkout, name="checkout"),
     path("orders/<uuid:order_id>/", views.order, name="order"),
-    path("orders/<uuid:order_id>/news/", views.order_news_page, name="order_news"),
     path("orders/<uuid:order_id>/cancel/", views.order_cancel, name="order_cancel"),
     path("api/products", views.api_products),
     path("api/products/", views.api_products, name="api_products"),

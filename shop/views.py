@@ -23,7 +23,7 @@ from shop import idempotency, limits
 from shop.cart import Cart
 from shop.forms import BasketItemForm, CheckoutForm, bad_item, read_items
 from shop.models import CURRENCY, Order, Product
-from shop.orders import OrderRefused, cancel_order, order_document, order_news, place_order
+from shop.orders import OrderRefused, cancel_order, order_document, place_order
 from shop.outcomes import OrderNotCancellable
 
 PLACED_KEY = "placed_orders"
@@ -163,18 +163,6 @@ def order(request: HttpRequest, order_id: uuid.UUID) -> HttpResponse:
     return _order_page(request, found) if found else limits.unknown_page(request)
 
 
-@require_safe
-@capability_page
-def order_news_page(request: HttpRequest, order_id: uuid.UUID) -> HttpResponse:
-    """Have an open order page load itself again when its money has changed; 204 while it has not."""
-    found = Order.objects.filter(pk=order_id).first()
-    if found is None:
-        return limits.unknown_page(request)
-    if request.GET.get("seen") == order_news(found):
-        return HttpResponse(status=204)
-    return HttpResponse(headers={"HX-Refresh": "true"})
-
-
 @require_POST
 @capability_page
 def order_cancel(request: HttpRequest, order_id: uuid.UUID) -> HttpResponse:
@@ -199,8 +187,6 @@ def _order_page(request: HttpRequest, order: Order, *, cancel_error: str = "", s
         "paid_payments": [payment for payment in payments if payment.status == "COMPLETED"],
         "is_own": str(order.pk) in request.session.get(PLACED_KEY, []),
         "cancel_error": cancel_error,
-        "news": order_news(order),
-        "found_by_hand": order.status == Order.Status.OPEN and order_news(order).endswith(".1"),
         "by_hand_open": any(payment.status == "FAILED" for payment in payments),
         "cart": Cart(request.session),
     }

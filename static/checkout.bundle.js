@@ -79,7 +79,7 @@ let heardAt = 0; // when the socket last said anything; 0: not since it opened
 let attemptAt = now();
 let lostAt = now();
 const isLive = () => heardAt > 0 && now() - heardAt < SILENCE;
-const ORDER = { sending: 0, waiting: 1, checking: 2, unheard: 3 };
+const ORDER = { found: 0, sending: 0, waiting: 1, checking: 2, unheard: 3 };
 function isOlder(next, shown) {
 if (next.version !== shown.version) return Number(next.version) < Number(shown.version);
 if (shown.final === "true" && next.final === "false") return true;

@@ -103,7 +103,7 @@
 
   // Nothing goes backwards: one guard, in the same breath as the swap, for socket and fetch alike ---------------
 
-  const ORDER = { sending: 0, waiting: 1, checking: 2, unheard: 3 };
+  const ORDER = { found: 0, sending: 0, waiting: 1, checking: 2, unheard: 3 };
 
   function isOlder(next, shown) {
     if (next.version !== shown.version) return Number(next.version) < Number(shown.version);

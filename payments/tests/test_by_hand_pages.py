@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from html import unescape
 from typing import Any
 
 import pytest
@@ -115,13 +117,34 @@ def test_an_unknown_order_is_404(client: Any) -> None:
 # The order's page looks again -----------------------------------------------------------------------------------
 
 
+def look(shown: str) -> str:
+    """Return what the page's looking element asks for."""
+    return unescape(shown.split('hx-get="')[1].split('"')[0])
+
+
 def test_the_order_page_is_told_to_load_again_when_its_money_has_changed(client: Any) -> None:
     order = make_order()
-    url = page(client, "order", order.pk).split('hx-get="')[1].split('"')[0]
+    url = look(page(client, "order", order.pk))
     assert client.get(url).status_code == 204
     announce(order.account_number, 1500, receipt="UKP7X00007")
     assert client.get(url).headers["HX-Refresh"] == "true"
     assert "M-PESA is confirming it" in page(client, "order", order.pk)
+
+
+def test_a_page_that_stays_open_looks_ever_more_rarely(client: Any) -> None:
+    url, now = look(page(client, "order", make_order().pk)), int(time.time())
+    opened = url.rpartition("=")[2]
+    longer = client.get(url.replace(opened, str(now - 121)))
+    assert (longer.status_code, 'hx-trigger="every 5s, visibilitychange' in longer.content.decode()) == (200, True)
+    url = look(longer.content.decode())
+    assert client.get(url).status_code == 204
+    assert 'hx-trigger="every 30s,' in client.get(url.replace(str(now - 121), str(now - 901))).content.decode()
+
+
+@pytest.mark.parametrize("opened", ["", "-1", "x", "²", "9" * 400])
+def test_a_moment_that_is_none_is_now(client: Any, opened: str) -> None:
+    url = look(page(client, "order", make_order().pk))
+    assert client.get(f"{url.rpartition('=')[0]}={opened}").status_code == 204
 
 
 # For programs ---------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from jsonhttp import Problem, json_route, read_json
 from middleware import client_address
 from pages import capability_page
 from payments.c2b import rescue
+from payments.c2b.announced import announced
 from payments.views.naming import order_named, parse_uuid
 from shop.limits import TooOften, unknown_page
 from shop.limits import problem as too_often
@@ -57,7 +58,7 @@ def api_by_hand(request: HttpRequest, order_id: str) -> HttpResponse:
 
 
 def _instructions(order: Order) -> HttpResponse:
-    till = settings.MPESA_TILL_NUMBER
+    till, told = settings.MPESA_TILL_NUMBER, announced(order)
     return JsonResponse(
         {
             "order_id": str(order.pk),
@@ -66,6 +67,7 @@ def _instructions(order: Order) -> HttpResponse:
             "account_number": None if till else order.account_number,
             "amount_due": order.amount_due if order.status == Order.Status.OPEN else 0,
             "currency": CURRENCY,
+            "checking": {"amount": told.amount, "seconds": told.seconds} if told and told.seconds else None,
         }
     )
 

@@ -15,6 +15,7 @@ from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from jsonhttp import Problem, problem, problems, read_json, refuse_foreign_origin, require_method
 from middleware import client_address
 from pages import capability
+from payments.c2b.announced import asks_first
 from payments.checkout import CheckoutRefused, start_checkout
 from payments.documents import Facts, document, facts
 from payments.models import Transaction
@@ -27,6 +28,10 @@ from shop.models import Order
 
 CLOSED = {"order_paid", "order_cancelled", "under_review"}
 FORM_TYPES = {"application/x-www-form-urlencoded", "multipart/form-data"}
+
+
+class AsksFirst(Exception):
+    """A payment by hand waits for M-PESA's word: the page asks whether the customer has paid; nothing was sent."""
 
 
 @method_decorator(csrf_exempt, name="dispatch")
@@ -115,6 +120,8 @@ def _push_from_form(request: HttpRequest) -> HttpResponse:
         payment = _payment_of_form(request, order, _phone_number(typed))
     except Problem as refusal:
         return _form_again(request, order, typed, refusal.status, error=refusal.detail)
+    except AsksFirst:
+        return _form_again(request, order, typed, 409, asked=True)
     except CheckoutRefused as refusal:
         if refusal.payment is None or refusal.code == "payment_open":
             return _refused_form(request, order, typed, refusal)
@@ -130,6 +137,8 @@ def _payment_of_form(request: HttpRequest, order: Order, phone_number: str) -> T
     with idempotency.claim(request, f"stk-push-form:{order.pk}", {"phone_number": phone_number}) as claim:
         if claim.answered:
             return Transaction.objects.select_related("order").get(pk=claim.answered[1]["transaction_id"])
+        if "not_paid_by_hand" not in request.POST and asks_first(order):
+            raise AsksFirst
         caller = {"address": client_address(request), "session_key": _session_key(request)}
         try:
             payment = start_checkout(order.pk, phone_number, **caller).payment
