@@ -15,10 +15,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import environ
-from redis.asyncio.retry import Retry
-from redis.backoff import ExponentialBackoff
 
 import logs
+import redis_layer
 from environment import MINIMUM_SECRET_LENGTH, Environment, example_values, is_origin, is_private_origin
 
 BASE_DIR = Path(__file__).resolve().parent
@@ -222,26 +221,11 @@ REDIS_URLS = env.list("REDIS_URL")
 for _url in REDIS_URLS:
     if urlsplit(_url).scheme not in {"redis", "rediss", "unix"}:
         SETTINGS_PROBLEMS.append("REDIS_URL must begin with redis://, rediss:// or unix://.")
+REDIS_LAYER = env.choice("REDIS_LAYER", ("pubsub", "queue"))
 CHANNEL_LAYERS: dict[str, Any] = {
-    "default": {
-        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
-        "CONFIG": {
-            "hosts": [
-                {
-                    "address": url,
-                    # redis-py 8 defaults to 5 s, which is the layer's own blocking read: idle sockets would die.
-                    "socket_timeout": 15,
-                    "socket_connect_timeout": 2,
-                    "retry": Retry(ExponentialBackoff(cap=0.5, base=0.02), 3),
-                }
-                for url in REDIS_URLS
-            ],
-            # Two deployments on one Redis must not hear each other.
-            "prefix": f"papo.{hashlib.sha256(SECRET_KEY.encode()).hexdigest()[:12]}",
-        },
-    }
+    "default": redis_layer.layer(REDIS_LAYER, REDIS_URLS, secret=SECRET_KEY)
     if REDIS_URLS
-    else {"BACKEND": "channels.layers.InMemoryChannelLayer", "CONFIG": {"capacity": 1500}}
+    else {"BACKEND": "channels.layers.InMemoryChannelLayer", "CONFIG": {"capacity": redis_layer.CAPACITY}}
 }
 
 # E-mail ---------------------------------------------------------------------------------------------------------

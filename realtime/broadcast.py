@@ -23,7 +23,6 @@ from realtime import layer
 
 log = structlog.get_logger(__name__)
 
-PROBE_GROUP = "probe"  # nobody is in it
 MOST_SEEN = 500  # payments of one message; a board shows 200
 
 _server_loop: asyncio.AbstractEventLoop | None = None
@@ -84,13 +83,12 @@ def _run_on(loop: asyncio.AbstractEventLoop, sending: Coroutine[Any, Any, None])
 
 
 async def _send(transaction_id: UUID, message: dict[str, Any]) -> None:
-    group_send = get_channel_layer().group_send
-    if await layer.attempt(group_send, layer.group_name(transaction_id), message):
-        await layer.attempt(group_send, layer.BOARD_GROUP, message)
+    if await layer.send(layer.group_name(transaction_id), message):
+        await layer.send(layer.BOARD_GROUP, message)
 
 
 async def _send_to_boards(message: dict[str, Any]) -> None:
-    await layer.attempt(get_channel_layer().group_send, layer.BOARD_GROUP, message)
+    await layer.send(layer.BOARD_GROUP, message)
 
 
 def layer_answers() -> bool:
@@ -103,7 +101,9 @@ def layer_answers() -> bool:
 
 
 async def probe() -> bool:
-    """Return True when the layer took a message within its second; raises otherwise."""
+    """Return True when each host of the layer took a message within a second; raises otherwise."""
+    channel_layer = get_channel_layer()
     async with asyncio.timeout(layer.CALL_SECONDS):
-        await get_channel_layer().group_send(PROBE_GROUP, {"type": "probe"})
+        for group in layer.probe_groups(channel_layer):
+            await channel_layer.group_send(group, {"type": "probe"})
     return True

@@ -6,16 +6,21 @@ Whatever is lost on the way is found by the tailer, so the layer is an accelerat
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Awaitable, Callable
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from channels.layers import InMemoryChannelLayer, get_channel_layer
 
 from realtime.breaker import Breaker
+from realtime.dropped import FAILED, SKIPPED, count_dropped
 
 CALL_SECONDS = 1.0  # a stalled Redis holds a call for 15 s otherwise
 BOARD_GROUP = "payments.board"
+
+# Groups that nobody is in, unlike enough that some lie on each host.
+_PROBES = [f"probe.{hashlib.sha256(bytes([number])).hexdigest()[:16]}" for number in range(64)]
 
 breaker = Breaker("channel layer")
 
@@ -25,6 +30,27 @@ def group_name(transaction_id: UUID) -> str:
     return f"payment.{transaction_id.hex}"
 
 
+def channel_name(channel_layer: Any) -> str:
+    """Return a new channel of this process. With "!" the layer asks for it on the one host that it is sent to.
+
+    A queue without it is looked for on one of several hosts after the other, for five seconds each.
+    """
+    return f"listener.{getattr(channel_layer, 'client_prefix', '')}!{uuid4().hex}"
+
+
+def probe_groups(channel_layer: Any) -> list[str]:
+    """Return groups that nobody is in: one on each host of the layer."""
+    return list({_host_of(channel_layer, group): group for group in _PROBES}.values())
+
+
+def _host_of(channel_layer: Any, group: str) -> object:
+    if hasattr(channel_layer, "consistent_hash"):
+        return channel_layer.consistent_hash(group)
+    if hasattr(channel_layer, "_get_shard"):
+        return channel_layer._get_shard(channel_layer._get_group_channel_name(group))
+    return None  # in memory
+
+
 def is_in_memory() -> bool:
     """Return whether the layer ends with this process."""
     return isinstance(get_channel_layer(), InMemoryChannelLayer)
@@ -32,13 +58,26 @@ def is_in_memory() -> bool:
 
 async def attempt(call: Callable[..., Awaitable[Any]], *args: Any) -> bool:
     """Return whether `call` succeeded within a second; it is not even tried while the layer is known to be away."""
+    return await _attempt(call, *args) is None
+
+
+async def send(group: str, message: dict[str, Any]) -> bool:
+    """Return whether the layer took a message to a group; one that it did not take is counted, the tailer finds it."""
+    lost = await _attempt(get_channel_layer().group_send, group, message)
+    if lost:
+        count_dropped(lost)
+    return lost is None
+
+
+async def _attempt(call: Callable[..., Awaitable[Any]], *args: Any) -> str | None:
+    """Return None when `call` succeeded, otherwise why it did not, as `dropped.py` counts it."""
     if not breaker.allows():
-        return False
+        return SKIPPED
     try:
         async with asyncio.timeout(CALL_SECONDS):
             await call(*args)
     except Exception as error:
         breaker.failed(error)
-        return False
+        return FAILED
     breaker.succeeded()
-    return True
+    return None

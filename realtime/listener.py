@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import contextvars
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import structlog
 from channels.layers import get_channel_layer
@@ -33,7 +33,7 @@ class Listener:
     def __init__(self, channel_layer: Any) -> None:
         self.layer = channel_layer
         self.loop = asyncio.get_running_loop()
-        self.channel = f"listener.{uuid4().hex}"
+        self.channel = layer.channel_name(channel_layer)
         self._joined: set[UUID] = set()
         self._hears_all = False
         # Without the context of the request that came first: its id does not belong into our log lines.

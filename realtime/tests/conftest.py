@@ -8,14 +8,14 @@ import signal
 import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import pytest
 import redis
 from channels.layers import InMemoryChannelLayer, channel_layers
-from channels_redis.pubsub import RedisPubSubChannelLayer
-from redis.asyncio.retry import Retry
-from redis.backoff import ExponentialBackoff
+from django.utils.module_loading import import_string
 
+import redis_layer
 from realtime import broadcast, layer, listener, tailer
 from tests.services import find_program, free_port
 
@@ -106,6 +106,10 @@ class RedisServer:
 
 @pytest.fixture
 def redis_server() -> Iterator[RedisServer]:
+    yield from _running()
+
+
+def _running() -> Iterator[RedisServer]:
     server = RedisServer()
     server.start()
     yield server
@@ -113,19 +117,35 @@ def redis_server() -> Iterator[RedisServer]:
 
 
 @pytest.fixture
-async def redis_layer(redis_server: RedisServer, server_loop: object) -> AsyncIterator[RedisPubSubChannelLayer]:
+def second_redis_server() -> Iterator[RedisServer]:
+    yield from _running()
+
+
+@pytest.fixture(params=redis_layer.BACKENDS)
+def layer_kind(request: pytest.FixtureRequest) -> str:
+    """Each of the values of REDIS_LAYER; what uses it runs once with each."""
+    return str(request.param)
+
+
+def new_redis_layer(kind: str, *servers: RedisServer, secret: str = "test", **changes: Any) -> Any:
+    """Return the layer that settings.py would make of these servers."""
+    urls = [f"redis://127.0.0.1:{server.port}/0" for server in servers]
+    made = redis_layer.layer(kind, urls, secret=secret)
+    return import_string(made["BACKEND"])(**{**made["CONFIG"], **changes})
+
+
+@pytest.fixture
+async def on_redis(layer_kind: str, redis_server: RedisServer, server_loop: object) -> AsyncIterator[Any]:
     """Use the layer of settings.py on the test's own Redis."""
-    host = {
-        "address": f"redis://127.0.0.1:{redis_server.port}/0",
-        "socket_timeout": 15,
-        "socket_connect_timeout": 2,
-        "retry": Retry(ExponentialBackoff(cap=0.5, base=0.02), 3),
-    }
-    fresh = RedisPubSubChannelLayer(hosts=[host], prefix="papo.test")
+    async with using_redis(new_redis_layer(layer_kind, redis_server)) as fresh:
+        yield fresh
+
+
+@contextlib.asynccontextmanager
+async def using_redis(fresh: Any) -> AsyncIterator[Any]:
+    """Let everything use this layer, and let nothing of it stay."""
     with _used(fresh):
         yield fresh
-    if listener._listener is not None:
-        await listener._listener.close()
-        listener._listener = None
+    await _close_listener()
     with contextlib.suppress(Exception):
         await fresh.flush()
