@@ -89,33 +89,3 @@ def configure(*, json: bool) -> None:
             },
         }
     )
-
-
-def report_errors_to(dsn: str, *, environment: str) -> None:
-    """Send errors to Sentry, each with what is secret in it redacted; raises ValueError for an address that is none."""
-    import sentry_sdk  # half a second that only who uses it waits for
-    from sentry_sdk.utils import BadDsn
-
-    try:
-        sentry_sdk.init(
-            dsn=dsn,
-            environment=environment,
-            send_default_pii=False,
-            max_request_body_size="never",
-            include_local_variables=False,
-            before_send=lambda event, _hint: redact_all(event),
-            before_breadcrumb=lambda crumb, _hint: redact_all(crumb),
-        )
-    except BadDsn as wrong:
-        raise ValueError(str(wrong)) from wrong
-
-
-def redact_all(value: Any) -> Any:
-    """Return a structure of JSON with every text in it redacted."""
-    if isinstance(value, str):
-        return redact(value)
-    if isinstance(value, dict):
-        return {key: redact_all(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [redact_all(item) for item in value]
-    return value

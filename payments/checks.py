@@ -20,6 +20,7 @@ from payments.models import Transaction
 
 SANDBOX_PASSKEY_START = "bfb279f9aa9bdbcf158e97dd71a467cd"
 FILTERED_WORDS = ("m-pesa", "mpesa", "safaricom", "exe", "exec", "cmd", "sql", "query")
+PLAIN = "Without https there are no secure cookies, no HSTS and no redirect to https; each follows from this setting."
 LAYER_BLOCKING_READ = 5  # seconds, of channels_redis
 QUERY_BEFORE_EXPIRY = 15  # seconds
 
@@ -122,7 +123,9 @@ def _check_public_base_url() -> list[CheckMessage]:
     words = [word for word in FILTERED_WORDS if word in settings.PUBLIC_BASE_URL.lower()]
     messages: list[CheckMessage] = []
     if settings.MPESA_ENVIRONMENT == "production" and url.scheme != "https":
-        messages.append(Error("PUBLIC_BASE_URL must be https: Safaricom calls nothing else.", id="papo.E010"))
+        messages.append(Error(f"PUBLIC_BASE_URL must be https: Safaricom calls nothing else. {PLAIN}", id="papo.E010"))
+    elif url.scheme != "https":
+        messages.append(checks.Warning(f"PUBLIC_BASE_URL is plain http. {PLAIN}", id="papo.W016"))
     if words:
         sentence = f"PUBLIC_BASE_URL contains {', '.join(words)}, which Safaricom's gateway may filter."
         messages.append(checks.Warning(sentence, id="papo.W010"))

@@ -10,7 +10,7 @@ from django.utils import timezone
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 
-from payments import delivery_figures, reconciler, spool, waiting
+from payments import budget, delivery_figures, reconciler, spool, waiting
 from payments.daraja import timing
 from payments.models import Callback, Confirmation, Discrepancy, Mail, ReceiptClaim, Status, Transaction
 
@@ -115,3 +115,5 @@ add_gauge("spool_length", "Callbacks on disk, waiting for the database", spool.l
 add_gauge("reconciler_age_seconds", "Seconds since the last pass here", lambda: reconciler.last_pass_age() or 0.0)
 add_collector(delivery_figures.collect)
 add_collector(timing.collect)
+add_collector(budget.collect)
+add_collector(waiting.collect)

@@ -9,8 +9,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from uuid import UUID
 
+from prometheus_client import Counter
+
 HELD_PER_PAYMENT = 4
 HELD_PER_PROCESS = 200
+
+_polls = Counter(
+    "papo_polls",
+    "Polls that this process was asked: to answer at once, to hold until there is news, or to hold beyond its limits",
+    ["kind"],
+    registry=None,
+)
+collect = _polls.collect
 
 
 class Waiter:
@@ -46,6 +56,11 @@ def held(transaction_id: UUID, since: int) -> Iterator[Waiter | None]:
         yield waiter
     finally:
         _forget(transaction_id, waiter)
+
+
+def note_poll(waiter: Waiter | None, *, wait: int) -> None:
+    """Count one poll that asked to be held for `wait` seconds, and whether it could be."""
+    _polls.labels("at_once" if not wait else "held" if waiter else "beyond").inc()
 
 
 def _register(transaction_id: UUID, since: int) -> Waiter | None:

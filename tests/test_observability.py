@@ -14,8 +14,9 @@ import structlog
 import yaml
 from django.utils import timezone
 
-import logs
+import reporting
 from middleware import RequestIds
+from payments import budget
 from payments.daraja.timing import timed
 from payments.db import DatabaseThreads
 from payments.metrics import metrics_text
@@ -54,6 +55,32 @@ def test_the_queue_of_questions_shows_how_long_it_waits() -> None:
     shown = _figures()
     assert shown["papo_reconciler_queue"] == 1
     assert 90 <= shown["papo_reconciler_queue_age_seconds"] < 120
+
+
+WATCHED = {  # what somebody on call asks first, and the figure that answers
+    "callbacks by what became of them": "papo_callbacks",
+    "callback to push": "papo_callback_to_push_recent",
+    "open sockets": "papo_all_sockets",
+    "polls": "papo_polls_total",
+    "held polls": "papo_all_held_polls",
+    "messages that the layer dropped": "papo_layer_dropped_total",
+    "tailer": "papo_tailer_lag_seconds",
+    "reconciler's queue": "papo_reconciler_queue",
+    "and its age": "papo_reconciler_queue_age_seconds",
+    "how fast Daraja answers": "papo_daraja_seconds_bucket",
+    "and whether it does": "papo_daraja_seconds_count",
+    "what is left of the budget": "papo_daraja_budget_left",
+    "what it allowed and refused": "papo_daraja_budget_total",
+    "and whether Daraja wants silence": "papo_daraja_silent_seconds",
+    "spool": "papo_spool_length",
+}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("figure", WATCHED.values(), ids=WATCHED)
+def test_what_one_asks_first_is_shown_and_drawn(figure: str) -> None:
+    assert _unknown_to(metrics_text().decode(), figure) == []
+    assert figure in (REPOSITORY / "deploy/grafana-papo.json").read_text()
 
 
 @pytest.mark.django_db
@@ -174,7 +201,7 @@ def test_a_report_to_sentry_holds_no_token_no_checkout_id_and_no_phone_number() 
         "request": {"url": "http://x/payments/callback/abc.def/"},
         "extra": [{"id": "ws_CO_123"}, "254712345678", 7],
     }
-    told = str(logs.redact_all(event))
+    told = str(reporting.hide_all(event))
     assert "abc.def" not in told
     assert "ws_CO_123" not in told
     assert "254712345678" not in told
@@ -183,4 +210,37 @@ def test_a_report_to_sentry_holds_no_token_no_checkout_id_and_no_phone_number() 
 
 def test_a_wrong_address_for_sentry_is_refused_in_words() -> None:
     with pytest.raises(ValueError, match=r"\w"):
-        logs.report_errors_to("nonsense", environment="simulator")
+        reporting.report_errors_to("nonsense", environment="simulator")
+
+
+@pytest.mark.django_db
+def test_the_budget_shows_what_is_left_and_what_was_refused(settings: Any) -> None:
+    settings.MPESA_QUERIES_PER_MINUTE = 20
+    before = _figures()
+    assert before['papo_daraja_budget_left{purpose="queries"}'] == 2
+    assert [budget.take_query() for _ in range(3)] == [True, True, False]
+    budget.be_silent()
+    shown = _figures()
+    assert shown['papo_daraja_budget_left{purpose="queries"}'] < 1
+    assert shown['papo_daraja_budget_per_minute{purpose="hints"}'] == 2
+    assert 55 < shown["papo_daraja_silent_seconds"] <= 60
+    counted = {
+        outcome: shown[name] - before.get(name, 0)
+        for outcome in ("allowed", "refused")
+        for name in [f'papo_daraja_budget_total{{outcome="{outcome}",purpose="queries"}}']
+    }
+    assert counted == {"allowed": 2, "refused": 1}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_polls_are_counted_by_what_they_asked_for(client: Any) -> None:
+    payment, before = make_transaction(), _figures()
+    client.get(f"/payments/status/?transaction_id={payment.pk}")
+    client.get(f"/payments/status/?transaction_id={payment.pk}&since=0&wait=5")
+    shown = _figures()
+    more = [
+        shown[name] - before.get(name, 0)
+        for kind in ("at_once", "held")
+        for name in [f'papo_polls_total{{kind="{kind}"}}']
+    ]
+    assert more == [1, 1]

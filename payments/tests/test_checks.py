@@ -128,3 +128,16 @@ def test_a_demo_user_outside_the_simulator_is_told(settings: Any) -> None:
     assert run_checks(tags=["database"], databases=["default"]) == []
     User.objects.create_user(STAFF_NAME, is_active=True)
     assert _ids(run_checks(tags=["database"], databases=["default"])) == ["papo.E021"]
+
+
+@pytest.mark.parametrize(("environment", "found"), [("simulator", "papo.W016"), ("production", "papo.E010")])
+def test_plain_http_is_told_once_and_by_the_name_of_its_setting(settings: Any, environment: str, found: str) -> None:
+    settings.PUBLIC_BASE_URL, settings.MPESA_ENVIRONMENT = "http://192.168.1.4", environment
+    told = [
+        message
+        for message in run_checks(tags=["security"], include_deployment_checks=True)
+        if not message.is_silenced()
+    ]
+    about_https = [message for message in told if "PUBLIC_BASE_URL" in message.msg]
+    assert (_ids(about_https), "HSTS" in about_https[0].msg) == ([found], True)
+    assert not [each for each in _ids(told) if each.startswith("security.")]

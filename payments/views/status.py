@@ -47,6 +47,7 @@ async def _awaited_facts(request: HttpRequest) -> Facts:
     since = _whole_number(request, "since", 0)
     wait = min(_whole_number(request, "wait", 0), LONGEST_HOLD)
     with waiting.held(transaction_id, since) as waiter:
+        waiting.note_poll(waiter, wait=wait)
         about = await _load(request, transaction_id)
         if waiter and wait and about["version"] <= since and await waiter.wait(wait):
             about = await _load(request, transaction_id)
