@@ -12,6 +12,8 @@ from typing import ParamSpec, TypeVar
 
 from django.db import InterfaceError, OperationalError, connection
 
+from jsonhttp import DATABASE_AWAY
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -71,6 +73,23 @@ class Outage:
 
 
 outage = Outage()
+
+
+def take_or_put_aside(take: Callable[[], T], put_aside: Callable[[], T]) -> T:
+    """Return `take()`, called on a living connection, or `put_aside()` while the database is away.
+
+    `take` must not mind being called twice. What it raises for another reason is raised.
+    """
+    if outage.is_known():
+        return put_aside()
+    try:
+        taken = with_living_connection(take)
+    except DATABASE_AWAY:
+        outage.note()
+        release_connection()
+        return put_aside()
+    outage.end()
+    return taken
 
 
 class DatabaseThreads:

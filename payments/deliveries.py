@@ -1,11 +1,13 @@
 """Delivery telemetry: when the end of a payment came in, was stored, left for a page and was seen there.
 
 Who is on the hot path only puts a note into memory; a thread writes all notes of half a second in one transaction.
-What is lost with a process are its last notes, never more: nothing of a payment depends on them.
+A process that is stopped writes its last notes first; what is lost with one that is killed are those, never more:
+nothing of a payment depends on them.
 """
 
 from __future__ import annotations
 
+import threading
 from collections import defaultdict, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -40,6 +42,7 @@ class Note:
 
 
 _notes: deque[Note] = deque(maxlen=MOST_NOTES)
+_writing = threading.Lock()  # who flushes at the end of the process waits for the thread that does it all along
 _known: set[tuple[str, UUID, int]] = set()  # what was noted lately: who polls on is one delivery
 
 
@@ -70,15 +73,16 @@ def _note(note: Note) -> None:
 
 def flush() -> int:
     """Write what was noted; return for how many payments. Without a database the notes are kept, and it raises."""
-    notes = [_notes.popleft() for _ in range(len(_notes))]
-    if not notes:
-        return 0
-    try:
-        with atomic():
-            rows = _write(notes)
-    except Exception:
-        _notes.extendleft(reversed(notes))
-        raise
+    with _writing:
+        notes = [_notes.popleft() for _ in range(len(_notes))]
+        if not notes:
+            return 0
+        try:
+            with atomic():
+                rows = _write(notes)
+        except Exception:
+            _notes.extendleft(reversed(notes))
+            raise
     _tell_of(rows, {note.transaction_id for note in notes if note.moment == "painted_at"})
     return len(rows)
 

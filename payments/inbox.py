@@ -19,11 +19,10 @@ from django.db.transaction import atomic
 from django.utils import timezone
 
 from environment import is_listed
-from jsonhttp import DATABASE_AWAY
 from payments import spool
 from payments.conversations import hearing
 from payments.daraja.results import NotACallback, StkCallback, parse_callback
-from payments.db import outage, release_connection, with_living_connection
+from payments.db import take_or_put_aside
 from payments.models import Callback, Status, Transaction
 from payments.settlement import ask_now, settle_callback
 from payments.spool import Arrived
@@ -49,16 +48,10 @@ def receive(transaction_id: UUID, body: bytes, remote_address: str | None) -> bo
     Returns once the body is safely stored, whatever settling it brings: what fails there is driven again. Without
     a database the body goes to the spool; raises `spool.SpoolFull` or OSError when that cannot take it either.
     """
-    if outage.is_known():
-        return _put_aside(transaction_id, body, remote_address)
-    try:
-        is_callback = with_living_connection(_take, Arrived(transaction_id, body, remote_address, timezone.now()))
-    except DATABASE_AWAY:
-        outage.note()
-        release_connection()
-        return _put_aside(transaction_id, body, remote_address)
-    outage.end()
-    return is_callback
+    return take_or_put_aside(
+        lambda: _take(Arrived(transaction_id, body, remote_address, timezone.now())),
+        lambda: _put_aside(transaction_id, body, remote_address),
+    )
 
 
 def _put_aside(transaction_id: UUID, body: bytes, remote_address: str | None) -> bool:

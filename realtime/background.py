@@ -7,7 +7,7 @@ import atexit
 import contextlib
 import threading
 
-from payments import reconciler
+from payments import deliveries, reconciler
 from realtime import beats, broadcast, tailer
 from realtime.board import alarms
 
@@ -61,10 +61,11 @@ def stop() -> None:
     """End tailer and reconciler, and let go of the loop; the next `start` begins anew."""
     global _loop, _tasks
     _end_tasks()
-    _loop, _tasks = None, []
-    broadcast.bind_server_loop(None)
     _stop.set()
     with contextlib.suppress(Exception):  # the database may be away, and nobody is left to be told
         beats.forget()
+        deliveries.flush()
+    _loop, _tasks = None, []
+    broadcast.bind_server_loop(None)
     if _reconciler is not None:
         _reconciler.join(timeout=STOP_SECONDS)

@@ -17,11 +17,10 @@ from django.db.transaction import atomic
 from django.utils import timezone
 
 from environment import is_listed
-from jsonhttp import DATABASE_AWAY
 from payments import inbox, spool
 from payments.c2b.counting import count, finish, holder_of, lock_order, repeat
 from payments.c2b.message import Message, NotAConfirmation, parse_message
-from payments.db import release_connection
+from payments.db import take_or_put_aside
 from payments.models import Channel, Confirmation, Status, Transaction
 from payments.settlement import ask_now
 from payments.spool import Arrived
@@ -41,14 +40,17 @@ def receive(body: bytes, remote_address: str | None) -> bool:
     Returns once the body is safely stored. Without a database it goes to the spool; raises `spool.SpoolFull` or
     OSError when that cannot take it either.
     """
-    try:
-        return _take(Arrived(None, body, remote_address, timezone.now(), "confirmation"))
-    except DATABASE_AWAY:
-        release_connection()
-        if not _is_confirmation(body):
-            return False
-        spool.append(None, body, remote_address, route="confirmation")
-        return True
+    return take_or_put_aside(
+        lambda: _take(Arrived(None, body, remote_address, timezone.now(), "confirmation")),
+        lambda: _put_aside(body, remote_address),
+    )
+
+
+def _put_aside(body: bytes, remote_address: str | None) -> bool:
+    if not _is_confirmation(body):
+        return False
+    spool.append(None, body, remote_address, route="confirmation")
+    return True
 
 
 def _is_confirmation(body: bytes) -> bool:

@@ -19,12 +19,11 @@ from django.db.transaction import atomic
 from django.utils import timezone
 
 from environment import is_listed
-from jsonhttp import DATABASE_AWAY
 from payments import spool
 from payments.conversations import tell
 from payments.conversations.asking import TIMEOUT
 from payments.daraja.later import NotAResult, Result, parse_result
-from payments.db import release_connection
+from payments.db import take_or_put_aside
 from payments.models import Conversation, ConversationResult
 from payments.spool import Arrived
 
@@ -45,12 +44,14 @@ def receive(conversation_id: UUID, route: str, body: bytes, remote_address: str 
 
     Without a database the body goes to the spool; raises `spool.SpoolFull` or OSError when that cannot take it.
     """
-    try:
-        return take(Arrived(conversation_id, body, remote_address, timezone.now(), route))
-    except DATABASE_AWAY:
-        release_connection()
+
+    def put_aside() -> bool:
         spool.append(conversation_id, body, remote_address, route=route)
         return True
+
+    return take_or_put_aside(
+        lambda: take(Arrived(conversation_id, body, remote_address, timezone.now(), route)), put_aside
+    )
 
 
 def take(arrived: Arrived) -> bool:

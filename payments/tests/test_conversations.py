@@ -227,7 +227,6 @@ def test_a_result_that_comes_while_the_database_is_away_waits_on_disk(
     conversation = ask()
     with monkeypatch.context() as away:
         away.setattr(hearing, "take", raising(OperationalError("the database is away")))
-        away.setattr(hearing, "release_connection", lambda: None)
         assert post(client, conversation, result_body()).status_code == 200
     assert asker.heard == []
     assert inbox.replay_spool() == 1

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from django.db import OperationalError
 
 from payments import db, inbox, spool
+from payments.c2b import inbox as by_hand
+from payments.c2b.path import validation_url
+from payments.conversations import hearing
 from payments.db import Outage
 from payments.models import Callback, Transaction
+from payments.tests.by_hand import confirmation_body
 from payments.tests.conftest import callback_body
+from payments.views import c2b
 from tests.factories import make_transaction
 
 UNCONNECTED = SimpleNamespace(connection=None, in_atomic_block=True)
@@ -82,3 +89,30 @@ def test_callbacks_of_a_known_outage_are_spooled_untried_until_one_gets_through(
     assert (Callback.objects.count(), spool.length(), db.outage.is_known()) == (1, 3, False)
     inbox.replay_spool()
     assert set(Transaction.objects.values_list("status", flat=True)) == {"COMPLETED"}
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("_own_spool", "clock")
+def test_what_else_daraja_posts_waits_no_longer_than_callbacks_do(monkeypatch: pytest.MonkeyPatch, client: Any) -> None:
+    """The first to find the database away tells all: results and confirmations go to disk, and validation says yes."""
+    tried: list[str] = []
+
+    def away(what: str) -> Callable[..., Any]:
+        def refuse(*args: object) -> None:
+            tried.append(what)
+            raise OperationalError
+
+        return refuse
+
+    refund = uuid.uuid4()
+    with monkeypatch.context() as patch:
+        patch.setattr(hearing, "take", away("result"))
+        patch.setattr(by_hand, "_take", away("confirmation"))
+        patch.setattr(c2b, "refusal_of", away("validation"))
+        patch.setattr(db, "connection", UNCONNECTED)
+        assert hearing.receive(refund, "result", b"{}", None)
+        assert hearing.receive(refund, "result", b"{}", None)
+        assert by_hand.receive(confirmation_body("ACC", 10), None)
+        asked = client.post(urlsplit(validation_url()).path, confirmation_body("ACC", 10), "application/json")
+    assert asked.json() == c2b.WELCOME
+    assert (tried, spool.length()) == (["result"], 3)

@@ -15,7 +15,7 @@ from payments.c2b import inbox
 from payments.c2b.message import NotAConfirmation, parse_message
 from payments.c2b.path import is_ours
 from payments.c2b.validation import refusal_of
-from payments.db import release_connection
+from payments.db import take_or_put_aside
 from payments.views.callbacks import bounded_body
 
 log = structlog.get_logger(__name__)
@@ -51,10 +51,10 @@ def c2b_validation(request: HttpRequest, segment: str) -> HttpResponse:
     """Say whether M-PESA should take a payment that a customer is making by hand; in doubt it is welcome."""
     body = _body_on_secret_path(request, segment)
     try:
-        code = refusal_of(parse_message(body))
+        message = parse_message(body)
+        code = take_or_put_aside(lambda: refusal_of(message), lambda: "")
     except NotAConfirmation:
         return problem(400, "not_a_confirmation", _("This is not a confirmation of a payment to this shop."))
     except DatabaseError:
-        release_connection()
-        code = ""  # money that comes is kept; money that is refused may not come again
+        code = ""  # as while it is away: money that comes is kept; money that is refused may not come again
     return JsonResponse({"ResultCode": code, "ResultDesc": "Rejected"} if code else WELCOME)
