@@ -49,7 +49,7 @@ faults: programs ## break the whole shop in every way, for up to an hour; goes o
 soak: programs ## an hour of customers, with something breaking every few minutes: is everything given back?
 	$(PY) -m tests.faults.soak
 
-bench: programs ## measure, each ratio beside the floor of the same run
+bench: programs ## measure, each ratio beside the floor of the same run; 20 minutes
 	$(PY) -m bench
 
 lighthouse: programs ## let Lighthouse judge the payment page; needs Node and npm

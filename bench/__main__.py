@@ -8,43 +8,47 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from bench import capacity, rows
+from bench import capacity, embedded, report, results, rows, screens, workers
 from bench.apps import forget_settings
-from bench.figures import Line
 from bench.machine import LOAD_CORE, SERVER_CORE, Strangers, description
-from bench.report import notes, table, write_json
+from bench.results import Results
 from bench.rows import QUICK, NotMeasured, Plan
 from bench.wire import Refused
+from tests.server import REPOSITORY
 from tests.services import running_services
 
-FAILURES = (NotMeasured, Refused, TimeoutError, OSError, AssertionError, subprocess.SubprocessError)
+FAILURES = (NotMeasured, Refused, TimeoutError, OSError, AssertionError, SystemExit, subprocess.SubprocessError)
 
-ROWS = dict(sorted((rows.ROWS | capacity.ROWS).items()))
+RESULTS = REPOSITORY / "var" / "bench.json"
+DOCUMENT = REPOSITORY / "docs" / "benchmarks.md"
+ALL_ROWS = rows.ROWS | capacity.ROWS | embedded.ROWS | screens.ROWS | workers.ROWS
+# What matters most comes first, so that a run that is stopped has it.
+ORDER = (1, 2, 3, 6, 9, 12, 13, 15, 5, 8, 10, 11, 14, 16, 20)
+ROWS = {row: ALL_ROWS[row] for row in sorted(ALL_ROWS, key=lambda row: (*ORDER, row).index(row))}
+# How long each row takes on two quiet cores, to say beforehand how long a run will take.
+SECONDS = {1: 150, 2: 290, 3: 80, 5: 100, 6: 30, 9: 40, 11: 80, 12: 70, 13: 180, 14: 100, 15: 60, 20: 75}
+QUICK_SECONDS, UNKNOWN_SECONDS = 10, 60  # a row; and one that has no figure above
 LAST_WORDS = 3000  # characters of what a server that failed has logged
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Return 0 when everything was measured, whatever it came to."""
     options = _options(arguments)
-    plan = replace(QUICK if options.quick else Plan(), **_repetitions(options))
-    about = _about(plan)
-    print(about["machine"], _pinning(), f"load average at the start {_load()}", sep="\n", flush=True)
+    found = results.read(options.json) if options.resume and options.json.exists() else Results(_about(options))
+    todo = [row for row in options.rows if row not in found.seconds]
+    print(found.about["machine"], _pinning(), f"load average at the start {_load()}", sep="\n")
+    print(f"{_minutes(sum(_expected(row, options) for row in todo))} for rows {', '.join(map(str, todo))}.", flush=True)
     forget_settings()
-    try:
-        measured = list(_measured(plan, options.rows))
-    except FAILURES as failure:
-        print(f"Not measured: {type(failure).__name__}: …{str(failure)[-LAST_WORDS:]}", file=sys.stderr)
-        return 1
-    about["load_average_at_the_end"] = _load()
-    _print(measured, about, is_quick=options.quick)
-    if options.json:
-        write_json(options.json, about, measured)
-    return 0
+    _measure(todo, found, options)
+    _print(found, is_quick=options.quick)
+    if options.write:
+        report.write_document(DOCUMENT, found)
+    return 1 if found.failed else 0
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -52,20 +56,26 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="a few callbacks only: shows that it works, no more")
     parser.add_argument("--rows", type=int, nargs="+", choices=ROWS, default=list(ROWS), help="only these rows")
     parser.add_argument("--repetitions", type=int, help="of each measurement; its figure is their median")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
+    parser.add_argument("--minutes", type=float, help="begin no row that would end later than this")
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", default=RESULTS, help="written after each row; var/bench.json"
+    )
+    parser.add_argument("--resume", action="store_true", help="measure only the rows that the file does not have yet")
+    parser.add_argument("--write", action="store_true", help="write the table into docs/benchmarks.md")
     return parser.parse_args(arguments)
 
 
-def _repetitions(options: argparse.Namespace) -> dict[str, int]:
-    return {"repetitions": options.repetitions} if options.repetitions else {}
+def _plan(options: argparse.Namespace) -> Plan:
+    plan = QUICK if options.quick else Plan()
+    return replace(plan, repetitions=options.repetitions) if options.repetitions else plan
 
 
-def _about(plan: Plan) -> dict[str, Any]:
+def _about(options: argparse.Namespace) -> dict[str, Any]:
     return {
         "measured_at": time.strftime("%Y-%m-%d %H:%M %Z"),
         "machine": description(),
         "load_average_at_the_start": _load(),
-        "plan": asdict(plan),
+        "plan": asdict(_plan(options)),
     }
 
 
@@ -81,21 +91,44 @@ def _load() -> str:
     return f"{os.getloadavg()[0]:.2f}"
 
 
-def _measured(plan: Plan, rows: Sequence[int]) -> Iterator[tuple[Line, float]]:
-    """Yield the lines of the rows, each with the cores that other programs kept busy meanwhile."""
+def _expected(row: int, options: argparse.Namespace) -> float:
+    return QUICK_SECONDS if options.quick else SECONDS.get(row, UNKNOWN_SECONDS)
+
+
+def _minutes(seconds: float) -> str:
+    return f"About {max(1, round(seconds / 60))} min"
+
+
+def _measure(todo: Sequence[int], found: Results, options: argparse.Namespace) -> None:
+    """Measure the rows one after the other; what one of them came to is in the file before the next begins."""
+    began, plan = time.monotonic(), _plan(options)
     with running_services(durable=True) as services:
-        for row in rows:
+        for row in todo:
+            if options.minutes and time.monotonic() - began + _expected(row, options) > options.minutes * 60:
+                print(f"Row {row} is left out: it would take until after {options.minutes:g} min.", flush=True)
+                continue
             print(f"Measuring row {row} ...", flush=True)
-            strangers = Strangers()
-            with tempfile.TemporaryDirectory(prefix="papo-bench-") as directory:
-                lines = ROWS[row](plan, Path(directory), services)
-            cores = strangers.cores()
-            yield from ((line, cores) for line in lines)
+            _measure_row(row, plan, services, found)
+            found.about["load_average_at_the_end"] = _load()
+            found.write(options.json)
+    print(f"It took {(time.monotonic() - began) / 60:.1f} min.")
 
 
-def _print(measured: Sequence[tuple[Line, float]], about: dict[str, Any], *, is_quick: bool) -> None:
-    print("", table(measured), "", *notes(measured), sep="\n")
-    print(f"{about['measured_at']}; load average at the end {about['load_average_at_the_end']}.")
+def _measure_row(row: int, plan: Plan, services: dict[str, str], found: Results) -> None:
+    began, strangers = time.monotonic(), Strangers()
+    try:
+        with tempfile.TemporaryDirectory(prefix="papo-bench-") as directory:
+            lines = ROWS[row](plan, Path(directory), services)
+    except FAILURES as failure:
+        found.failed[row] = f"{type(failure).__name__}: …{str(failure)[-LAST_WORDS:]}"
+        print(f"Not measured: {found.failed[row]}", file=sys.stderr)
+    else:
+        found.add(row, lines, others=strangers.cores(), seconds=time.monotonic() - began)
+
+
+def _print(found: Results, *, is_quick: bool) -> None:
+    print("", report.table(found.measured), "", *report.notes(found.measured), sep="\n")
+    print(f"{found.about['measured_at']}; load average at the end {_load()}.")
     if is_quick:
         print("A quick run: too little was measured to be compared with anything.")
 

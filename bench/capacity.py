@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 
 import requests
 
-from bench.apps import App, all_three, naive_app, own_database, papo_app
+from bench.apps import App, all_three, naive_app, own_database, papo_app, two
 from bench.figures import Line, Target, frames_at, per_core
 from bench.load import Sample, run_load, run_openings, run_overload, run_requests
 from bench.machine import LOAD_CORE, pinned_to
@@ -37,8 +36,8 @@ def overload(plan: Plan, directory: Path, services: dict[str, str]) -> list[Line
 
 def polls(plan: Plan, directory: Path, services: dict[str, str]) -> list[Line]:
     """Row 9: polls that bring nothing new, a 304, over the naive view."""
-    with _two(directory, services, payments=1) as (papo, naive), pinned_to(LOAD_CORE):
-        requests_ = {"papo": _poll_of_papo(papo), "naive": _poll_of_naive(naive)}
+    with two(papo_app, naive_app, directory, services, payments=1) as (papo, naive), pinned_to(LOAD_CORE):
+        requests_ = {"papo": poll_of_papo(papo), "naive": _poll_of_naive(naive)}
         rates: dict[str, list[float]] = {"papo": [], "naive": []}
         for _ in range(plan.repetitions):
             for app in (papo, naive):
@@ -53,7 +52,7 @@ def polls(plan: Plan, directory: Path, services: dict[str, str]) -> list[Line]:
 
 def openings(plan: Plan, directory: Path, services: dict[str, str]) -> list[Line]:
     """Rows 6 and 7: pages opened, each told the present state, and what an open one keeps in memory."""
-    with _two(directory, services, payments=plan.many_pages * 2) as apps, pinned_to(LOAD_CORE):
+    with two(papo_app, naive_app, directory, services, payments=plan.many_pages * 2) as apps, pinned_to(LOAD_CORE):
         rates, kilobytes = {}, {}
         for app in apps:
             asyncio.run(run_openings(app, min(100, plan.many_pages), offers_deflate=True))  # what comes once
@@ -69,13 +68,14 @@ def openings(plan: Plan, directory: Path, services: dict[str, str]) -> list[Line
 
 def many_pages(plan: Plan, directory: Path, services: dict[str, str]) -> list[Line]:
     """Row 5: does a push take longer when thousands of other pages are open?"""
-    needed = (plan.most_pages + plan.pages) * plan.repetitions
+    repetitions = min(plan.few_repetitions, plan.repetitions)
+    needed = (plan.most_pages + plan.pages) * repetitions
     with ExitStack() as stack, pinned_to(LOAD_CORE):
         url = stack.enter_context(own_database(services["DATABASE_URL"]))
         urls = {"DATABASE_URL": url, "REDIS_URL": services["REDIS_URL"]}
         papo = stack.enter_context(papo_app(directory, payments=needed, **urls))
         few, many = [], []
-        for seed in range(plan.repetitions):
+        for seed in range(repetitions):
             few.append(_p50(papo, plan.pages, plan, seed))
             many.append(_p50(papo, plan.most_pages, plan, seed))
     figure = f"callback → frame, p50, {plan.most_pages} sockets (floor: {plan.pages})"
@@ -87,19 +87,7 @@ def _p50(app: App, pages: int, plan: Plan, seed: int) -> float:
     return 1000 * frames_at(0.5)(sample)
 
 
-@contextmanager
-def _two(directory: Path, services: dict[str, str], *, payments: int) -> Iterator[list[App]]:
-    """Serve Papo and the naive shop."""
-    with ExitStack() as stack:
-        apps = []
-        for serve in (papo_app, naive_app):
-            url = stack.enter_context(own_database(services["DATABASE_URL"]))
-            urls = {"DATABASE_URL": url, "REDIS_URL": services["REDIS_URL"]}
-            apps.append(stack.enter_context(serve(directory, payments=payments, **urls)))
-        yield apps
-
-
-def _poll_of_papo(app: App) -> bytes:
+def poll_of_papo(app: App) -> bytes:
     """Return the request of a page that knows the present version."""
     transaction_id = app.take(1)[0].socket_path.split("/")[3]
     path = f"/payments/status/?transaction_id={transaction_id}"

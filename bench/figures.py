@@ -41,7 +41,7 @@ class Line:
     row: int
     figure: str
     unit: str
-    papo: float
+    papo: float | None  # None: only others are shown
     floor: float | None = None
     naive: float | None = None
     target: Target | None = None
@@ -49,7 +49,7 @@ class Line:
 
     @property
     def ratio(self) -> float | None:
-        return self.papo / self.floor if self.floor else None
+        return self.papo / self.floor if self.floor and self.papo is not None else None
 
     @property
     def naive_ratio(self) -> float | None:
@@ -57,13 +57,10 @@ class Line:
 
     @property
     def verdict(self) -> str:
-        if self.target is None:
+        if self.target is None or self.papo is None:
             return ""
-        return self.target.verdict(self._compared(self.target))
-
-    def _compared(self, target: Target) -> float:
-        other = self.naive if target.over == "naive" else self.floor
-        return self.papo / other if other and target.over else self.papo
+        other = self.naive if self.target.over == "naive" else self.floor
+        return self.target.verdict(self.papo / other if other and self.target.over else self.papo)
 
 
 def percentile(values: Sequence[float], share: float) -> float:

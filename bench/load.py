@@ -8,14 +8,17 @@ import math
 import random
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from bench.apps import App
 from bench.machine import cpu_seconds, memory_kb
 from bench.payments import Payment
 from bench.wire import Caller, Page
+
+Connected = TypeVar("Connected", bound=asyncio.Protocol)
 
 OPENED_AT_ONCE = 25
 OPEN_WITHIN = 30.0  # seconds, and one more for each
@@ -33,6 +36,7 @@ class Sample:
     frames: list[float] = field(default_factory=list)  # until the page was told; infinite for a page that never was
     answers: list[float] = field(default_factory=list)  # until the callback was answered
     cpu: float = 0.0  # of the server, while the callbacks came
+    wall: float = 0.0  # from the first callback of an overload to the last answer
 
     @property
     def lost(self) -> int:
@@ -50,7 +54,7 @@ async def run_load(app: App, pages: int, *, rate: float, seed: int, completed: i
         before = cpu_seconds(app.process_id)
         with _without_collector():
             some = slice(completed or None)
-            sample = await _complete(app.port, payments[some], opened[some], rate=rate, seed=seed)
+            sample = await _complete(app, payments[some], opened[some], rate=rate, seed=seed)
         sample.cpu = cpu_seconds(app.process_id) - before
         return sample
 
@@ -60,21 +64,80 @@ async def run_overload(app: App, pages: int, *, callers: int) -> Sample:
     payments = app.take(pages)
     async with _open_pages(app, payments) as opened:
         await asyncio.sleep(SETTLING)
-        sample, queue, before = Sample(), deque(zip(payments, opened, strict=True)), cpu_seconds(app.process_id)
-        await asyncio.gather(*(_keep_calling(app.port, queue, sample) for _ in range(callers)))
+        sample, queue, before = Sample(), deque(payments), cpu_seconds(app.process_id)
+        began = time.perf_counter()
+        await asyncio.gather(*(_keep_calling(app, queue, sample) for _ in range(callers)))
+        sample.wall = time.perf_counter() - began
         sample.cpu = cpu_seconds(app.process_id) - before
         await asyncio.sleep(LATE)
         sample.frames = [page.told.result() if page.told.done() else math.inf for page in opened]
         return sample
 
 
-async def _keep_calling(port: int, queue: deque[tuple[Payment, Page]], sample: Sample) -> None:
-    caller = await _new_caller(port)
+async def run_rolling(app: App, payments: int, *, window: int, rate: float, seed: int) -> Sample:
+    """Complete payments as `run_load` does, but of customers who come and go: with each callback a page opens.
+
+    `window`: so many pages wait at any time.
+    """
+    coming = deque(app.take(payments + window - 1))
+    turn = asyncio.Semaphore(OPENED_AT_ONCE)
+    waiting: deque[tuple[Payment, asyncio.Task[Page]]] = deque()
+
+    def open_next() -> None:
+        if coming:
+            payment = coming.popleft()
+            waiting.append((payment, asyncio.create_task(_open_page(app, payment, turn, False))))
+
+    for _ in range(window):
+        open_next()
+    await asyncio.gather(*(page for _, page in waiting))
+    await asyncio.sleep(SETTLING)
+    before = cpu_seconds(app.process_id)
+    with _without_collector():
+        sample = await _complete_in_turn(app, payments, waiting, open_next, rate=rate, seed=seed)
+    sample.cpu = cpu_seconds(app.process_id) - before
+    for _, page in waiting:
+        (await page).leave()
+    await asyncio.sleep(SETTLING)
+    return sample
+
+
+async def _complete_in_turn(
+    app: App,
+    count: int,
+    waiting: deque[tuple[Payment, asyncio.Task[Page]]],
+    open_next: Callable[[], None],
+    *,
+    rate: float,
+    seed: int,
+) -> Sample:
+    sample, callers, moments = Sample(), [await _new_caller(app) for _ in range(CALLERS)], _poisson(rate, seed)
+
+    async def visit(payment: Payment, page: Page) -> None:
+        await _call(app, callers, payment.request(app.port), page, sample)
+        page.leave()
+
+    running, begin = [], time.perf_counter()
+    for _ in range(count):
+        await asyncio.sleep(max(0.0, begin + next(moments) - time.perf_counter()))
+        payment, page = waiting.popleft()
+        running.append(asyncio.create_task(visit(payment, await page)))
+        open_next()
+    try:
+        await asyncio.gather(*running)
+    finally:
+        for caller in callers:
+            caller.close()
+    return sample
+
+
+async def _keep_calling(app: App, queue: deque[Payment], sample: Sample) -> None:
+    caller = await _new_caller(app)
     while queue:
-        payment, _ = queue.popleft()
+        payment = queue.popleft()
         if caller.is_closed:
-            caller = await _new_caller(port)
-        left, answer = caller.post(payment.request(port))
+            caller = await _new_caller(app)
+        left, answer = caller.post(payment.request(app.port))
         sample.answers.append(await answer - left)
     caller.close()
 
@@ -84,10 +147,10 @@ async def run_requests(app: App, request: bytes, *, count: int, callers: int) ->
     sample, before = Sample(), cpu_seconds(app.process_id)
 
     async def call() -> None:
-        caller = await _new_caller(app.port)
+        caller = await _new_caller(app)
         while len(sample.answers) < count:
             if caller.is_closed:
-                caller = await _new_caller(app.port)
+                caller = await _new_caller(app)
             left, answer = caller.post(request)
             sample.answers.append(await answer - left)
         caller.close()
@@ -112,7 +175,7 @@ async def count_lost_pages(app: App, pages: int, *, rate: float, idle_seconds: f
     async with _open_pages(app, payments) as opened:
         await asyncio.sleep(idle_seconds)
         alive = [(payment, page) for payment, page in zip(payments, opened, strict=True) if not page.is_lost]
-        sample = await _complete(app.port, *_unzipped(alive), rate=rate, seed=0)
+        sample = await _complete(app, *_unzipped(alive), rate=rate, seed=0)
         return len(opened) - len(alive) + sample.lost
 
 
@@ -138,24 +201,22 @@ async def _open_pages(
 async def _open_page(app: App, payment: Payment, turn: asyncio.Semaphore, offers_deflate: bool) -> Page:
     url = f"ws://127.0.0.1:{app.port}{payment.socket_path}"
     async with turn:
-        _, page = await asyncio.get_running_loop().create_connection(
-            lambda: Page(url, headers=payment.headers, offers_deflate=offers_deflate), "127.0.0.1", app.port
-        )
+        page = await _connect(app, lambda: Page(url, headers=payment.headers, offers_deflate=offers_deflate))
         await page.opened
         if app.greets:
             await page.greeted
     return page
 
 
-async def _complete(port: int, payments: Sequence[Payment], pages: Sequence[Page], *, rate: float, seed: int) -> Sample:
-    sample, callers = Sample(), [await _new_caller(port) for _ in range(CALLERS)]
-    requests = [payment.request(port) for payment in payments]
+async def _complete(app: App, payments: Sequence[Payment], pages: Sequence[Page], *, rate: float, seed: int) -> Sample:
+    sample, callers = Sample(), [await _new_caller(app) for _ in range(CALLERS)]
+    requests = [payment.request(app.port) for payment in payments]
     moments = _poisson(rate, seed)
     running = []
     begin = time.perf_counter()
     for request, page in zip(requests, pages, strict=True):
         await asyncio.sleep(max(0.0, begin + next(moments) - time.perf_counter()))
-        running.append(asyncio.create_task(_call(port, callers, request, page, sample)))
+        running.append(asyncio.create_task(_call(app, callers, request, page, sample)))
     try:
         await asyncio.gather(*running)
     finally:
@@ -172,10 +233,10 @@ def _poisson(rate: float, seed: int) -> Iterator[float]:
         yield moment
 
 
-async def _call(port: int, callers: list[Caller], request: bytes, page: Page, sample: Sample) -> None:
+async def _call(app: App, callers: list[Caller], request: bytes, page: Page, sample: Sample) -> None:
     while callers and callers[-1].is_closed:
         callers.pop()
-    caller = callers.pop() if callers else await _new_caller(port)
+    caller = callers.pop() if callers else await _new_caller(app)
     left, answer = caller.post(request)
     sample.answers.append(await answer - left)
     callers.append(caller)
@@ -186,9 +247,17 @@ async def _call(port: int, callers: list[Caller], request: bytes, page: Page, sa
         sample.frames.append(math.inf)
 
 
-async def _new_caller(port: int) -> Caller:
-    _, caller = await asyncio.get_running_loop().create_connection(Caller, "127.0.0.1", port)
-    return caller
+async def _new_caller(app: App) -> Caller:
+    return await _connect(app, Caller)
+
+
+async def _connect(app: App, protocol: Callable[[], Connected]) -> Connected:
+    address = next(app.addresses)
+    loop = asyncio.get_running_loop()
+    _, connected = await loop.create_connection(
+        protocol, "127.0.0.1", app.port, local_addr=(address, 0) if address else None
+    )
+    return connected
 
 
 @contextmanager

@@ -1,16 +1,15 @@
-"""The figures as a table for people and as JSON for programs."""
+"""The figures as a table for people, in a terminal and in docs/benchmarks.md."""
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from bench.figures import Line
+from bench.results import Results
 
+BEGIN, END = "<!-- begin of what `make bench` writes -->", "<!-- end of what `make bench` writes -->"
 HEAD = ["row", "figure", "Papo", "floor", "ratio", "naive", "must", "goal", "", "others busy"]
 
 
@@ -55,12 +54,25 @@ def notes(measured: Sequence[tuple[Line, float]]) -> list[str]:
     return [f"Row {line.row}: {line.note}." for line, _ in measured if line.note]
 
 
-def write_json(path: Path, about: dict[str, Any], measured: Sequence[tuple[Line, float]]) -> None:
-    lines = [_as_json(line, strangers) for line, strangers in measured]
-    path.write_text(json.dumps({**about, "lines": lines}, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+def write_document(path: Path, found: Results) -> None:
+    """Put the run between the two markers of a document."""
+    before, rest = path.read_text().split(BEGIN)
+    after = rest.split(END)[1]
+    path.write_text(
+        f"{before}{BEGIN}\n{_run_in_words(found)}\n\n{table(found.measured)}\n{_remarks(found)}{END}{after}"
+    )
 
 
-def _as_json(line: Line, strangers: float) -> dict[str, Any]:
-    fields = {**asdict(line), "ratio": line.ratio, "verdict": line.verdict, "cores_of_others": round(strangers, 3)}
-    # What never came has no number in JSON.
-    return {name: None if isinstance(value, float) and math.isinf(value) else value for name, value in fields.items()}
+def _run_in_words(found: Results) -> str:
+    about = found.about
+    loads = (
+        f"load average {about['load_average_at_the_start']} at the start, {about['load_average_at_the_end']} at the end"
+    )
+    taken = f"{sum(found.seconds.values()) / 60:.0f} minutes"
+    return f"{about['measured_at']}, {about['machine']}; {loads}; {taken}."
+
+
+def _remarks(found: Results) -> str:
+    """Return what has to be said about single rows, as a list of Markdown."""
+    said = notes(found.measured) + [f"Row {row} could not be measured." for row in sorted(found.failed)]
+    return "".join(f"\n- {text}" for text in said) + ("\n" if said else "")

@@ -42,7 +42,13 @@ def new_checkout_request_id() -> str:
 
 def make_transaction(*, order: Order | None = None, **fields: Any) -> Transaction:
     """Create a payment whose prompt Daraja has just accepted; FAILED ones need a `reason`, as in the database."""
-    order = order or make_order()
+    payment = new_transaction(order=order or make_order(), **fields)
+    payment.save(force_insert=True)
+    return payment
+
+
+def new_transaction(*, order: Order, **fields: Any) -> Transaction:
+    """Return such a payment, not saved yet."""
     now = timezone.now()
     defaults = {
         "environment": settings.MPESA_ENVIRONMENT,
@@ -57,4 +63,4 @@ def make_transaction(*, order: Order | None = None, **fields: Any) -> Transactio
         "expires_at": now + timedelta(seconds=settings.MPESA_EXPIRE_AFTER_SECONDS),
         "check_after": now + timedelta(seconds=settings.MPESA_QUERY_AFTER_SECONDS),
     }
-    return Transaction.objects.create(order=order, **{**defaults, **fields})
+    return Transaction(order=order, **{**defaults, **fields})

@@ -13,14 +13,16 @@ from pathlib import Path
 
 import pytest
 
-from bench import load
+from bench import load, results
+from bench.__main__ import ROWS, main
 from bench.apps import App, floor_app
 from bench.figures import Line, Target, percentile
-from bench.report import table, write_json
+from bench.report import BEGIN, END, table, write_document
+from bench.results import Results
 from bench.wire import Refused
 from tests.server import REPOSITORY
 
-ENOUGH = 300  # seconds for a quick run on a machine that has other things to do
+ENOUGH = 900  # seconds for a quick run on a machine that has other things to do
 
 
 @pytest.fixture
@@ -29,21 +31,13 @@ def floor(tmp_path: Path) -> Iterator[App]:
         yield app
 
 
-QUICK = {("1", "11", "12", "13", "15", "20"): {1, 11, 12, 13, 15, 20}, ("3", "5", "6", "9"): {3, 4, 5, 6, 7, 9}}
-
-
 @pytest.mark.browser  # row 13 drives one; and it starts its own services, so once is enough
-@pytest.mark.parametrize(
-    ("rows", "expected"),
-    [pytest.param(*row, marks=[pytest.mark.long] if "3" in row[0] else []) for row in QUICK.items()],
-    ids=["push", "capacity"],
-)
-def test_a_quick_run_prints_every_row(tmp_path: Path, rows: tuple[str, ...], expected: set[int]) -> None:
-    command = [sys.executable, "-m", "bench", "--quick", "--json", str(tmp_path / "figures.json"), "--rows", *rows]
+def test_a_quick_run_prints_every_row(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "bench", "--quick", "--json", str(tmp_path / "figures.json")]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=ENOUGH, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     lines = json.loads((tmp_path / "figures.json").read_text())["lines"]
-    assert {line["row"] for line in lines if line["verdict"]} == expected
+    assert {line["row"] for line in lines if line["verdict"]} == {*ROWS, 4, 7}
     assert all(line["floor"] > 0 for line in lines if line["row"] in {1, 5, 12})
     for line in lines:
         assert f"| {line['row']:<3} | {line['figure']}" in done.stdout
@@ -87,6 +81,40 @@ def test_a_figure_without_a_floor_is_judged_by_itself() -> None:
 
 def test_a_push_that_never_came_is_said_so(tmp_path: Path) -> None:
     line = Line(1, "figure", "ms", math.inf, floor=2.0, target=Target(must=2.0, goal=1.25))
-    write_json(tmp_path / "figures.json", {}, [(line, 0.0)])
-    assert "| never" in table([(line, 0.0)])
-    assert json.loads((tmp_path / "figures.json").read_text())["lines"][0]["papo"] is None
+    found = Results({})
+    found.add(1, [line], others=0.0, seconds=1.0)
+    found.write(tmp_path / "figures.json")
+    assert json.loads((tmp_path / "figures.json").read_text())["lines"][0]["papo"] == "never"
+    assert "| never" in table(results.read(tmp_path / "figures.json").measured)
+
+
+def test_a_run_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
+    found = Results({"machine": "a machine"}, failed={11: "the server ended"})
+    found.add(20, [Line(20, "page", "bytes", 28_000, target=Target(30_720, 26_624, over=""))], others=0.0, seconds=9.0)
+    found.write(tmp_path / "figures.json")
+    assert results.read(tmp_path / "figures.json") == found
+
+
+def test_a_row_is_left_out_that_would_end_too_late(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--rows", "20", "--minutes", "0.1", "--json", str(tmp_path / "figures.json")]) == 0
+    assert "Row 20 is left out" in capsys.readouterr().out
+
+
+def test_the_document_shows_the_run_between_its_markers(tmp_path: Path) -> None:
+    about = {"measured_at": "a day", "machine": "a machine"}
+    found = Results(about | {"load_average_at_the_start": "0", "load_average_at_the_end": "1"}, failed={11: "away"})
+    found.add(1, [Line(1, "a figure", "ms", 3.0, floor=2.0, target=Target(2, 1.25))], others=0.0, seconds=60.0)
+    document = tmp_path / "benchmarks.md"
+    document.write_text(f"before\n{BEGIN}\nan older run\n{END}\nafter\n")
+    for _ in range(2):
+        write_document(document, found)
+    text = document.read_text()
+    assert text.startswith(f"before\n{BEGIN}\na day, a machine;")
+    assert "| 1   | a figure | 3.00 ms | 2.00 ms | 1.50× |" in text
+    assert "an older run" not in text
+    assert text.endswith(f"- Row 11 could not be measured.\n{END}\nafter\n")
+
+
+def test_every_callback_of_a_rolling_crowd_is_timed(floor: App) -> None:
+    sample = asyncio.run(load.run_rolling(floor, 3, window=2, rate=100, seed=1))
+    assert (len(sample.frames), len(sample.answers), sample.lost) == (3, 3, 0)

@@ -1,13 +1,14 @@
-"""The callback of the naive shop, as tutorials write it."""
+"""The callback of the naive shop, its polls and its server-sent events, as tutorials write them."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
 
 from asgiref.sync import async_to_sync
 from channels.layers import get_channel_layer
 from django.db import transaction
-from django.http import HttpRequest, JsonResponse
+from django.http import HttpRequest, JsonResponse, StreamingHttpResponse
 from django.urls import path
 from django.views.decorators.csrf import csrf_exempt
 
@@ -38,4 +39,25 @@ def status(request: HttpRequest, checkout_request_id: str) -> JsonResponse:
     return JsonResponse({"status": payment.status, "receipt": payment.mpesa_receipt_number})
 
 
-urlpatterns = [path("mpesa/callback/", callback), path("status/<str:checkout_request_id>/", status)]
+async def events(request: HttpRequest, checkout_request_id: str) -> StreamingHttpResponse:
+    return StreamingHttpResponse(changes(f"payment_{checkout_request_id}"), content_type="text/event-stream")
+
+
+async def changes(group: str) -> AsyncIterator[str]:
+    layer = get_channel_layer()
+    channel = await layer.new_channel()
+    await layer.group_add(group, channel)
+    try:
+        yield f"data: {json.dumps({'status': 'PENDING'})}\n\n"
+        while True:
+            message = await layer.receive(channel)
+            yield f"data: {json.dumps({'status': message['status'], 'receipt': message['receipt']})}\n\n"
+    finally:
+        await layer.group_discard(group, channel)
+
+
+urlpatterns = [
+    path("mpesa/callback/", callback),
+    path("status/<str:checkout_request_id>/", status),
+    path("events/<str:checkout_request_id>/", events),
+]

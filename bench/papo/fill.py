@@ -5,20 +5,21 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import django
 from django.db.transaction import atomic
 
 from bench.payments import AMOUNT, Payment, hand_over, success
 
+AT_ONCE = 500  # rows in a statement
+
 
 def fill(count: int) -> Iterator[Payment]:
     from payments.callback_token import make_callback_token
-    from tests.factories import make_order, make_product, make_transaction
 
     with atomic():
-        product = make_product(price=AMOUNT)
-        written = [make_transaction(order=make_order(product=product)) for _ in range(count)]
+        written = _write(count)
     for number, payment in enumerate(written):
         body = success(
             checkout_request_id=payment.checkout_request_id or "",
@@ -28,6 +29,21 @@ def fill(count: int) -> Iterator[Payment]:
         )
         socket = f"/ws/payments/{payment.pk}/?format=json"
         yield Payment(socket, f"/payments/callback/{make_callback_token(payment.pk)}/", body)
+
+
+def _write(count: int) -> list[Any]:
+    """Write orders of one line and their payments, many in a statement."""
+    from payments.models import Transaction
+    from shop.models import Order, OrderLine
+    from tests.factories import make_product, new_transaction
+
+    product = make_product(price=AMOUNT)
+    orders = Order.objects.bulk_create([Order(amount=AMOUNT) for _ in range(count)], AT_ONCE)
+    lines = [
+        OrderLine(order=each, product=product, name=product.name, unit_price=AMOUNT, quantity=1) for each in orders
+    ]
+    OrderLine.objects.bulk_create(lines, AT_ONCE)
+    return Transaction.objects.bulk_create([new_transaction(order=each) for each in orders], AT_ONCE)
 
 
 if __name__ == "__main__":

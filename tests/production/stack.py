@@ -92,6 +92,7 @@ class Stack:
             "PUBLIC_BASE_URL": self.base_url,
             "TRUSTED_PROXIES": "127.0.0.1",
             "DARAJA_BASE_URL": daraja_url,
+            "DEMO_HISTORY": "off",
             "RATE_LIMITS": "off",
             "CALLBACK_SPOOL_DIR": str(directory / "spool"),
             "SIMULATOR_RECORD": str(directory / "simulator.sqlite3"),
