@@ -75,7 +75,8 @@ def _database_url(database: dict[str, Any]) -> str:
 # Inside the process ---------------------------------------------------------------------------------------------
 
 
-def _plant(when: str, function: str, nth: int) -> None:
+def plant(when: str, function: str, nth: int) -> None:
+    """Let this process die when `function` is called for the nth time; its module has been imported."""
     owner, name = _find(function)
     true, calls = getattr(owner, name), itertools.count(1)
 
@@ -183,7 +184,7 @@ def _live(action: str, when: str, function: str, nth: int, facts: dict[str, Any]
     from django.conf import settings
 
     settings.CALLBACK_SPOOL_DIR = Path(facts.pop("spool"))
-    _plant(when, function, nth)
+    plant(when, function, nth)
     ACTIONS[action](facts)
 
 

@@ -69,6 +69,15 @@ class Process:
             return bool(self._is_ready())
         return False
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None, "it does not run"
+        return self._process.pid
+
+    @property
+    def is_alive(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
     def end(self, number: signal.Signals = signal.SIGTERM) -> None:
         if self.process is not None:
             self.process.send_signal(number)
@@ -83,8 +92,8 @@ class Stack:
         self.directory = directory
         self.port = free_port()
         self.base_url = f"http://127.0.0.1:{self.port}"
-        self.postgresql, self._database_url = _postgresql(directory)
-        self.redis, self._redis_url = _redis(directory)
+        self.postgresql, self._database_url = own_postgresql(directory)
+        self.redis, self._redis_url = own_redis(directory)
         self.settings = {
             "ENV_FILE": str(directory / ".env"),
             "DATABASE_URL": self._database_url,
@@ -105,34 +114,13 @@ class Stack:
             command_of("reconciler"), directory / "reconciler.log", lambda: True,
             cwd=REPOSITORY, env={**os.environ, **self.settings},
         )  # fmt: skip
-        self.nginx = self._nginx()
+        self.nginx = nginx_in_front(directory, self.port, [worker.port for worker in self.workers])
 
     def _worker(self, name: str) -> RunningServer:
         directory = self.directory / name
         directory.mkdir()
         # The last words of the service's command: "manage.py worker".
         return RunningServer(directory, command=command_of(name)[-1], **self.settings)
-
-    def _nginx(self) -> Process:
-        (self.directory / "tls.conf").write_text("# plain on loopback\n")
-        values = {"PAPO_LISTEN": f"127.0.0.1:{self.port}", "PAPO_TLS": str(self.directory / "tls.conf")}
-        for number, worker in enumerate(self.workers, start=1):
-            values[f"PAPO_WORKER_{number}"] = f"127.0.0.1:{worker.port}"
-        template = (REPOSITORY / "deploy/nginx/papo.conf.template").read_text()
-        (self.directory / "papo.conf").write_text(_filled_in(template, values))
-        main = self.directory / "nginx.conf"
-        main.write_text(NGINX_MAIN.format(directory=self.directory))
-        command = [
-            find_program("nginx"),
-            "-c",
-            str(main),
-            "-p",
-            str(self.directory),
-            "-e",
-            str(self.directory / "nginx.log"),
-        ]
-        ready = lambda: requests.get(f"{self.base_url}/readyz", timeout=5).status_code == 200  # noqa: E731
-        return Process(command, self.directory / "nginx.out", ready)
 
     def start(self) -> None:
         self.postgresql.start()
@@ -154,12 +142,28 @@ class Stack:
             stack.callback(self.nginx.end, signal.SIGQUIT)
 
 
+def nginx_in_front(directory: Path, port: int, workers: list[int]) -> Process:
+    """Return the nginx of deploy/, not started yet: it listens on `port` and passes on to the two ports of workers."""
+    (directory / "tls.conf").write_text("# plain on loopback\n")
+    values = {"PAPO_LISTEN": f"127.0.0.1:{port}", "PAPO_TLS": str(directory / "tls.conf")}
+    for number, worker in enumerate(workers, start=1):
+        values[f"PAPO_WORKER_{number}"] = f"127.0.0.1:{worker}"
+    template = (REPOSITORY / "deploy/nginx/papo.conf.template").read_text()
+    (directory / "papo.conf").write_text(_filled_in(template, values))
+    main = directory / "nginx.conf"
+    main.write_text(NGINX_MAIN.format(directory=directory))
+    log = str(directory / "nginx.log")
+    command = [find_program("nginx"), "-c", str(main), "-p", str(directory), "-e", log]
+    ready = lambda: requests.get(f"http://127.0.0.1:{port}/readyz", timeout=5).status_code == 200  # noqa: E731
+    return Process(command, directory / "nginx.out", ready)
+
+
 def _filled_in(template: str, values: dict[str, str]) -> str:
     """Do what the official image does with a template: only its own variables, nginx's own stay."""
     return Template(template.replace("$", "$$").replace("$${", "${")).substitute(values)
 
 
-def _postgresql(directory: Path) -> tuple[Process, str]:
+def own_postgresql(directory: Path) -> tuple[Process, str]:
     port, data = free_port(), directory / "postgresql"
     data.mkdir()
     if user := unprivileged():
@@ -190,7 +194,7 @@ def _postgresql(directory: Path) -> tuple[Process, str]:
     return Process(command, directory / "postgresql.log", answers, **options), url
 
 
-def _redis(directory: Path) -> tuple[Process, str]:
+def own_redis(directory: Path) -> tuple[Process, str]:
     port = free_port()
     command = [*command_of("redis"), "--port", str(port), "--bind", "127.0.0.1"]
     client = redis.Redis(port=port)

@@ -6,26 +6,19 @@ It can be stopped at any time and goes on where it was: each finished run is a l
 from __future__ import annotations
 
 import argparse
-import json
 import random
 import tempfile
 import time
-from collections import Counter
-from collections.abc import Iterator
+import traceback
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from statistics import quantiles
-from typing import Any
 
-from tests.faults.rig.cluster import running_cluster
-from tests.faults.rig.faults import FAULTS
-from tests.faults.rig.faults.fault import Fault
+from tests.faults.rig.cluster import Cluster, running_cluster
+from tests.faults.rig.faults import FAULTS, clocks
+from tests.faults.rig.faults.fault import Fault, Missed
+from tests.faults.rig.machines import has_disks
+from tests.faults.rig.results import done, keep, results, write_table
 from tests.faults.rig.run import run
-from tests.server import REPOSITORY
-
-RESULTS = REPOSITORY / "var" / "faults.jsonl"
-DOCUMENT = REPOSITORY / "docs" / "reliability.md"
-BEGIN, END = "<!-- begin of what `make faults` writes -->", "<!-- end of what `make faults` writes -->"
 
 
 @dataclass(frozen=True)
@@ -35,102 +28,100 @@ class Profile:
     name: str
     workers: int
     services: bool
+    nginx: bool = False
 
     def can(self, fault: Fault) -> bool:
-        has = {"services"} if self.services else {"sqlite"}
-        return fault.needs <= has | ({"two"} if self.workers > 1 else set())
+        """Return whether the set-up has what the fault needs; the one of four processes is for those that need four."""
+        if (self.workers > 2) != ("four" in fault.needs):
+            return False
+        has = {"services" if self.services else "sqlite", "two" if self.workers > 1 else "one", "four"}
+        return fault.needs - {"disks", "clock"} <= has
 
 
 PROFILES = (
     Profile("SQLite, one process", 1, services=False),
     Profile("SQLite, two processes", 2, services=False),
+    Profile("SQLite, four processes", 4, services=False),
     Profile("PostgreSQL and Redis, two processes", 2, services=True),
+    Profile("PostgreSQL and Redis, two processes behind nginx", 2, services=True, nginx=True),
 )
+LONG_ONES = 5  # times as rarely
 
 
 def main() -> int:
     options = _options()
-    RESULTS.parent.mkdir(parents=True, exist_ok=True)
     give_up = time.monotonic() + options.minutes * 60
-    for profile in PROFILES:
-        wanted = [
-            (fault, seed) for seed in range(1, options.runs + 1) for fault in FAULTS if profile.can(fault)
-            if (profile.name, fault.number, seed) not in _done() and fault.number in (options.faults or [fault.number])
-        ]  # fmt: skip
-        _break(profile, wanted, customers=options.customers, give_up=give_up)
-    _write_table()
-    return 1 if any(result["violations"] for result in _results()) else 0
+    chosen = [PROFILES[number] for number in options.profiles]
+    for index, profile in enumerate(chosen):
+        left = give_up - time.monotonic()  # each has its share, and what those before it have not used
+        _break(profile, options, give_up=time.monotonic() + left / (len(chosen) - index))
+    write_table(FAULTS, _why_not)
+    return 1 if any(result["violations"] for result in results()) else 0
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.faults.rig", description=__doc__)
-    parser.add_argument("--runs", type=int, default=3, help="of each fault on each profile; default 3")
+    parser.add_argument("--runs", type=int, default=3, help="of each fault on each set-up, of long ones fewer; 3")
     parser.add_argument("--customers", type=int, default=6, help="who buy in one run; default 6")
     parser.add_argument("--faults", nargs="*", default=[], help="only these, by their numbers; default all")
+    everything = range(len(PROFILES))
+    parser.add_argument("--profiles", nargs="*", type=int, default=everything, help="only these set-ups, from 0")
     parser.add_argument("--minutes", type=float, default=60, help="after which no run begins; default 60")
     return parser.parse_args()
 
 
-def _break(profile: Profile, wanted: list[tuple[Fault, int]], *, customers: int, give_up: float) -> None:
-    if not wanted or time.monotonic() > give_up:
-        return
-    directory = Path(tempfile.mkdtemp(prefix="papo-faults-"))
-    print(f"{profile.name}: {len(wanted)} runs, histories in {directory}", flush=True)
-    with running_cluster(
-        directory, workers=profile.workers, services=profile.services, seed=random.randrange(10**6)
-    ) as cluster:  # the seed of the proxies' own delays; that of a run decides everything else
-        for fault, seed in wanted:
-            if time.monotonic() > give_up:
-                return
-            verdict = run(cluster, fault, seed=seed, customers=customers)
-            _keep({"profile": profile.name, "fault": fault.number, "seed": seed, **asdict(verdict)})
-            print(
-                f"  {fault.number} seed {seed}: {len(verdict.violations)} violations", *verdict.violations, sep="\n    "
-            )
+def _why_not(fault: Fault) -> str:
+    """Return why a fault cannot be had on this machine; empty when it can."""
+    if "disks" in fault.needs and not has_disks():
+        return "needs root"
+    return "needs faketime" if "clock" in fault.needs and not clocks.library() else ""
 
 
-def _keep(result: dict[str, Any]) -> None:
-    with RESULTS.open("a") as file:
-        file.write(json.dumps(result) + "\n")
-
-
-def _results() -> Iterator[dict[str, Any]]:
-    if RESULTS.exists():
-        yield from map(json.loads, RESULTS.read_text().splitlines())
-
-
-def _done() -> set[tuple[str, str, int]]:
-    return {(result["profile"], result["fault"], result["seed"]) for result in _results()}
-
-
-def _write_table() -> None:
-    lines = [
-        "| Fault | What breaks | Runs | Payments | Paid | Unknowable | Violations "
-        "| Pages right after, s: median · p99 · worst |"
+def _wanted(profile: Profile, options: argparse.Namespace) -> list[tuple[Fault, int]]:
+    """Return what is still to be done, all faults once before any is done again."""
+    finished, numbers = done(), options.faults or [fault.number for fault in FAULTS]
+    able = [fault for fault in FAULTS if fault.number in numbers and profile.can(fault) and not _why_not(fault)]
+    return [
+        (fault, seed)
+        for seed in range(1, options.runs + 1)
+        for fault in able
+        if (profile.name, fault.number, seed) not in finished and not (fault.is_long and seed % LONG_ONES != 1)
     ]
-    lines += ["|---|---|--:|--:|--:|--:|--:|---|", *(line for fault in FAULTS if (line := _line(fault)))]
-    runs = Counter(result["profile"] for result in _results())
-    lines += ["", "Runs: " + ", ".join(f"{count} on {profile}" for profile, count in runs.items()) + "."]
-    text = DOCUMENT.read_text()
-    before, after = text.split(BEGIN)[0], text.split(END)[1]
-    DOCUMENT.write_text(f"{before}{BEGIN}\n" + "\n".join(lines) + f"\n{END}{after}")
 
 
-def _line(fault: Fault) -> str:
-    results = [result for result in _results() if result["fault"] == fault.number]
-    if not results:
-        return ""
-    sums = [sum(result[name] for result in results) for name in ("payments", "paid", "unknowable")]
-    violations = sum(len(result["violations"]) for result in results)
-    seconds = sorted(second for result in results for second in result["convergence"])
-    spread = f"{_percentile(seconds, 50):.1f} · {_percentile(seconds, 99):.1f} · {seconds[-1]:.1f}" if seconds else "-"
-    return (
-        f"| {fault.number} | {fault.what} | {len(results)} | {' | '.join(map(str, sums))} | {violations} | {spread} |"
-    )
+def _break(profile: Profile, options: argparse.Namespace, *, give_up: float) -> None:
+    wanted = _wanted(profile, options)
+    while wanted and time.monotonic() < give_up:
+        directory = Path(tempfile.mkdtemp(prefix="papo-faults-"))
+        print(f"{profile.name}: {len(wanted)} runs, histories in {directory}", flush=True)
+        with running_cluster(
+            directory,
+            workers=profile.workers,
+            services=profile.services,
+            nginx=profile.nginx,
+            seed=random.randrange(10**6),  # of the proxies' own delays; that of a run decides everything else
+        ) as cluster:
+            while wanted and time.monotonic() < give_up:
+                if not _run(cluster, profile, *wanted.pop(0), customers=options.customers):
+                    break  # what is left of it may be in any state
 
 
-def _percentile(values: list[float], percent: int) -> float:
-    return quantiles(values, n=100, method="inclusive")[percent - 1] if len(values) > 1 else values[0]
+def _run(cluster: Cluster, profile: Profile, fault: Fault, seed: int, *, customers: int) -> bool:
+    """Run once and keep what was found; False when the rig itself did not get through."""
+    begin = time.monotonic()
+    try:
+        verdict = run(cluster, fault, seed=seed, customers=customers)
+    except Missed as moment:
+        print(f"  {fault.number} seed {seed}: no run, {moment} never came", flush=True)
+        return True
+    except Exception:
+        print(f"  {fault.number} seed {seed}: no run, the rig failed in {cluster.directory}", flush=True)
+        traceback.print_exc()
+        return False
+    keep({"profile": profile.name, "fault": fault.number, "seed": seed, **asdict(verdict)})
+    found = f"{len(verdict.violations)} violations in {time.monotonic() - begin:.0f} s"
+    print(f"  {fault.number} seed {seed}: {found}", *verdict.violations, sep="\n    ", flush=True)
+    return True
 
 
 if __name__ == "__main__":

@@ -35,6 +35,7 @@ class Customer:
     transaction_id: str = ""
     is_forger: bool = False
     was_accepted: bool = False  # the shop had Daraja's id
+    answers: list[int] = field(default_factory=list)  # the statuses that the shop answered with
     page: Page | None = None
     watching: Future[None] | None = None
 
@@ -42,7 +43,8 @@ class Customer:
 class Customers:
     """All customers of one run."""
 
-    def __init__(self, cluster: Cluster, history: History, seed: int) -> None:
+    def __init__(self, cluster: Cluster, history: History, seed: int, *, sockets_suffice: bool = True) -> None:
+        self.sockets_suffice, self._turn = sockets_suffice, itertools.count()
         self.cluster, self.history, self.seed = cluster, history, seed
         self.dice = random.Random(seed)
         self.all: list[Customer] = []
@@ -95,6 +97,7 @@ class Customers:
             except requests.RequestException as error:
                 self.history.note(customer.phone_number, "no answer", path=path, error=type(error).__name__)
             else:
+                customer.answers.append(answer.status_code)
                 self.history.note(customer.phone_number, "answer", path=path, status=answer.status_code)
                 document = _document(answer)
                 if wanted in document and document.get("code") != "daraja_unreachable":
@@ -103,7 +106,8 @@ class Customers:
         return {}
 
     def _watch(self, customer: Customer) -> None:
-        page = Page(self.cluster.base_url, customer.transaction_id, self.history, self.seed)
+        polls = not self.sockets_suffice or next(self._turn) % 3 != 0
+        page = Page(self.cluster.base_url, customer.transaction_id, self.history, self.seed, polls=polls)
         customer.page = page
         customer.watching = asyncio.run_coroutine_threadsafe(page.live(), self.cluster.network.loop)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import time
@@ -14,8 +15,13 @@ import requests
 from payments.phone_numbers import mask
 from tests.faults.rig.cluster import EXPIRE_AFTER, Cluster
 from tests.faults.rig.customers import Customer, Customers
+from tests.faults.rig.faults.fault import Fault
+from tests.faults.rig.pages import first_words
 
 SECRETS = re.compile(r"ws_CO_\d|[0-9a-f]{32}\.[0-9a-f]{32}")
+REFUSALS = {400, 403, 404, 500, 503}  # not nginx's own 502 and 504: those say that no worker answered
+SNAPSHOT_WITHIN = 5.0  # seconds in which a page is right after the server is back
+WRONG_CLOCK = 1800.0  # seconds; a change that is further away was dated by a clock that was turned
 CONVERGED_WITHIN = 10.0  # seconds, of every page after the end of any single fault
 TERMINAL_WITHIN = EXPIRE_AFTER + 20.0  # seconds after healing: budget, passes and a loaded machine
 
@@ -35,8 +41,8 @@ class Verdict:
 class Judge:
     """Reads the ledger and the shop's public routes, and nothing else."""
 
-    def __init__(self, cluster: Cluster, customers: Customers, healed_at: float) -> None:
-        self.cluster, self.customers, self.healed_at = cluster, customers, healed_at
+    def __init__(self, cluster: Cluster, customers: Customers, healed_at: float, fault: Fault) -> None:
+        self.cluster, self.customers, self.healed_at, self.fault = cluster, customers, healed_at, fault
         self.verdict = Verdict()
 
     def decide(self) -> Verdict:
@@ -46,8 +52,31 @@ class Judge:
                 self._accuse(customer, "could not buy within the time that people have")
                 continue
             self._compare(customer, documents[customer.transaction_id])
+            self._look_at_answers(customer)
+        self._look_late(documents)
         self._look_for_leaks()
         return self.verdict
+
+    def _look_at_answers(self, customer: Customer) -> None:
+        """I7: a true callback that reached us is never refused, unless nothing could keep it."""
+        refused = [status for status in self._answers_to_callbacks(customer) if status in REFUSALS]
+        if refused and not self.fault.may_refuse:
+            self._accuse(customer, f"I7: a callback was answered {refused}")
+        if self.fault.refuses_nobody and any(status >= 500 for status in customer.answers):
+            self._accuse(customer, f"I7: the customer was answered {customer.answers}")
+        if not self.fault.may_expire and customer.page and "expired" in customer.page.reasons:
+            self._accuse(customer, "I6: expired, although everything was told in time")
+
+    def _look_late(self, documents: dict[str, dict[str, Any]]) -> None:
+        """Open one more page for each payment, without polls: its socket says the present version by itself."""
+        late = asyncio.run_coroutine_threadsafe(
+            first_words(self.cluster.base_url, list(documents), within=SNAPSHOT_WITHIN), self.cluster.network.loop
+        ).result()
+        for customer in self.customers.all:
+            if customer.transaction_id and late[customer.transaction_id] != documents[customer.transaction_id].get(
+                "version"
+            ):
+                self._accuse(customer, f"I5: a new page was told version {late[customer.transaction_id]}")
 
     def _look_for_leaks(self) -> None:
         """Look for whole phone numbers, CheckoutRequestIDs and callback tokens where they must not be."""
@@ -134,8 +163,11 @@ class Judge:
         return {receipt} if self._was_told(customer) else {receipt, None}
 
     def _was_told(self, customer: Customer) -> bool:
+        return 200 in self._answers_to_callbacks(customer)
+
+    def _answers_to_callbacks(self, customer: Customer) -> list[int | None]:
         prompts = self.cluster.simulate(f"phones/{customer.phone_number}/")["prompts"]
-        return any(sent["status"] == 200 for prompt in prompts for sent in prompt["callbacks"])
+        return [sent["status"] for prompt in prompts for sent in prompt["callbacks"]]
 
     def _is_unknowable(self, customer: Customer) -> bool:
         """Return whether neither Daraja's id nor a callback came to the shop, going by its logs too.
@@ -155,7 +187,10 @@ class Judge:
         if page.version != document["version"]:
             self._accuse(customer, f"I5: the page shows version {page.version} of {document['version']}")
             return
-        seconds = page.moments[page.version] - max(self.healed_at, _monotonic(document["updated_at"]))
+        changed_at = _monotonic(document["updated_at"])
+        if abs(changed_at - time.monotonic()) > WRONG_CLOCK:
+            changed_at = self.healed_at
+        seconds = page.moments[page.version] - max(self.healed_at, changed_at)
         self.verdict.convergence.append(max(0.0, seconds))
         if seconds > CONVERGED_WITHIN:
             self._accuse(customer, f"I5: the page took {seconds:.1f} s")

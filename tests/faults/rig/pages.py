@@ -8,6 +8,7 @@ import random
 import socket
 import struct
 import time
+from contextlib import suppress
 from typing import Any
 
 import requests
@@ -28,17 +29,27 @@ class Page:
     """One open payment page. `moments`: when each version was first shown; `violations`: what no page may show.
 
     `has_ended`: the payment is no longer PENDING here. `address`: the loopback address it comes from, for a proxy that
-    counts sockets by address.
+    counts sockets by address. A page that does not poll is right by its socket alone, which says the present version
+    when it opens.
     """
 
     def __init__(
-        self, base_url: str, transaction_id: str, history: History, seed: int, *, address: str = "127.0.0.1"
+        self,
+        base_url: str,
+        transaction_id: str,
+        history: History,
+        seed: int,
+        *,
+        polls: bool = True,
+        address: str = "127.0.0.1",
     ) -> None:
         self.base_url, self.transaction_id, self.history, self.address = base_url, transaction_id, history, address
+        self.polls = polls
         self.name, self.dice = f"page {transaction_id[:8]}", random.Random(seed)
         self.document: dict[str, Any] = {}
         self.moments: dict[int, float] = {}
         self.violations: list[str] = []
+        self.reasons: set[str] = set()
         self._heard_at = self._lost_at = time.monotonic()
         self._is_live = self._may_connect = False
         self._wake, self.has_ended = asyncio.Event(), asyncio.Event()
@@ -53,7 +64,8 @@ class Page:
         self._may_connect = True
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._listen())
-            tasks.create_task(self._poll())
+            if self.polls:
+                tasks.create_task(self._poll())
 
     def come_back(self) -> None:
         """Do what `online` and `visibilitychange` make the script do: trust no socket, look at once."""
@@ -73,13 +85,14 @@ class Page:
         if self.document.get("status") == "COMPLETED" != document["status"]:
             self.violations.append(f"a page showed paid and then {document['status']}")
         self.document = document
+        self.reasons.add(str(document["reason"]))
         self.moments.setdefault(document["version"], time.monotonic())
         if document["status"] != "PENDING":
             self.has_ended.set()
         self.history.note(self.name, source, version=document["version"], status=document["status"])
 
     async def _listen(self) -> None:
-        url = f"{self.base_url.replace('http', 'ws', 1)}/ws/payments/{self.transaction_id}/?format=json"
+        url = _socket_url(self.base_url, self.transaction_id)
         while self._may_connect:
             try:
                 here = (self.address, 0)
@@ -137,3 +150,23 @@ class Page:
     def _fetch(self) -> dict[str, Any]:
         url = f"{self.base_url}/payments/status/"
         return dict(requests.get(url, params={"transaction_id": self.transaction_id}, timeout=5).json())
+
+
+async def first_words(base_url: str, transaction_ids: list[str], *, within: float) -> dict[str, int | None]:
+    """Open a socket for each payment and return the version that it tells first; None after so many seconds."""
+    told = await asyncio.gather(*(_first_word(base_url, each, within) for each in transaction_ids))
+    return dict(zip(transaction_ids, told, strict=True))
+
+
+async def _first_word(base_url: str, transaction_id: str, within: float) -> int | None:
+    with suppress(OSError, TimeoutError, WebSocketException):
+        async with asyncio.timeout(within), connect(_socket_url(base_url, transaction_id), close_timeout=1) as socket:
+            while True:
+                message = json.loads(await socket.recv())
+                if "transaction_id" in message:
+                    return int(message["version"])
+    return None
+
+
+def _socket_url(base_url: str, transaction_id: str) -> str:
+    return f"{base_url.replace('http', 'ws', 1)}/ws/payments/{transaction_id}/?format=json"

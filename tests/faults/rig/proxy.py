@@ -59,14 +59,21 @@ class Proxy:
         if mode == Mode.RESET:
             self._abort_all()
         if mode == Mode.HALF_OPEN:
-            for connection in self._connections:
-                connection.is_dead = True
+            self._orphan_all()
         self._changed.set()
         self._changed = asyncio.Event()
 
     def _abort_all(self) -> None:
         for connection in list(self._connections):
             connection.abort()
+
+    def _orphan_all(self) -> None:
+        for connection in self._connections:
+            connection.is_dead = True
+
+    def orphan(self) -> None:
+        """Let nothing come through what is open, for ever and without a word; what comes now passes."""
+        self.loop.call_soon_threadsafe(self._orphan_all)
 
     def cut(self) -> None:
         """Tear down what is open, once."""

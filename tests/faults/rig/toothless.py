@@ -51,6 +51,21 @@ def _without_tailer() -> None:
     Tailer.catch_up = nothing  # type: ignore[method-assign]
 
 
+def _without_snapshot() -> None:
+    """Tell who connects nothing until something changes; only the tailer may find that he is behind."""
+    from realtime.consumers import PaymentConsumer
+    from realtime.listener import listener
+
+    async def watch(self: PaymentConsumer) -> None:
+        from realtime.audience import audience
+
+        audience.admit(self)
+        await listener().join(self.transaction_id)
+        self.start_heartbeat()
+
+    PaymentConsumer._watch = watch  # type: ignore[method-assign]
+
+
 def _without_token() -> None:
     """Believe every callback that names a known CheckoutRequestID."""
     from payments import inbox
@@ -70,6 +85,7 @@ GUARDS: dict[str, Callable[[], None]] = {
     "inbox": _without_inbox,
     "asking": _without_asking,
     "tailer": _without_tailer,
+    "snapshot": _without_snapshot,
     "token": _without_token,
 }
 

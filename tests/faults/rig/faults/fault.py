@@ -21,18 +21,36 @@ MIXED = [
     {"outcome": "paid", "delivery": "out_of_order"},
 ]
 SERVICES, SQLITE, TWO = frozenset({"services"}), frozenset({"sqlite"}), frozenset({"two"})
+DISKS, CLOCK = frozenset({"disks"}), frozenset({"clock"})  # to mount file systems, as root may; libfaketime
+
+
+class Missed(Exception):
+    """The moment that a fault waits for never came: this was no run of it."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One way to break Papo. `needs`: "services" (PostgreSQL and Redis), "sqlite", "two" workers, or nothing."""
+    """One way to break Papo.
+
+    `needs`: what a set-up must have. `arm`: done before the customers come. `is_long`: a run takes minutes.
+    `pages_lose_network`: their browsers notice, as phones do. `customers`: how many it takes, if not any number.
+    `sockets_suffice`: every page is right without polling. `may_refuse`: a callback may be refused, for nothing could
+    keep it. `refuses_nobody`: no customer may see a server error. `may_expire`: a payment may end for want of news.
+    """
 
     number: str
     what: str
     inject: Injection
     plans: tuple[dict[str, str], ...] = tuple(MIXED)
     needs: frozenset[str] = frozenset()
+    arm: Callable[[Cluster], None] = lambda cluster: None
+    is_long: bool = False
     pages_lose_network: bool = False
+    customers: int | None = None
+    sockets_suffice: bool = True
+    may_refuse: bool = False
+    refuses_nobody: bool = False
+    may_expire: bool = True
 
 
 @contextmanager

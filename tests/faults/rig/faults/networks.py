@@ -11,6 +11,11 @@ from tests.faults.rig.faults.fault import Fault, mode
 from tests.faults.rig.proxy import Mode
 
 
+def _cut_off(number: str, seconds: int, *, is_long: bool = False) -> Fault:
+    what = f"customers and Daraja cut off for {seconds} s"
+    return Fault(number, what, mode("shop", Mode.RESET, seconds), pages_lose_network=True, is_long=is_long)
+
+
 @contextmanager
 def _cut_each_second(cluster: Cluster) -> Iterator[None]:
     for _time in range(6):
@@ -19,11 +24,24 @@ def _cut_each_second(cluster: Cluster) -> Iterator[None]:
     yield
 
 
+@contextmanager
+def _other_address(cluster: Cluster) -> Iterator[None]:
+    """Let every phone move to another network, three times: old connections are dead without a word, new ones work."""
+    for _time in range(3):
+        time.sleep(cluster.dice.uniform(0.5, 2))
+        cluster.shop.orphan()
+    yield
+
+
 FAULTS = [
-    Fault("F20a", "customers and Daraja cut off for 5 s", mode("shop", Mode.RESET, 5), pages_lose_network=True),
-    Fault("F20b", "half-open for 5 s: nothing comes, nothing closes", mode("shop", Mode.HALF_OPEN, 5),
+    _cut_off("F20a", 2),
+    _cut_off("F20b", 10),
+    _cut_off("F20c", 40, is_long=True),
+    Fault("F20d", "half-open for 5 s: nothing comes, nothing closes", mode("shop", Mode.HALF_OPEN, 5),
           pages_lose_network=True),
-    Fault("F20c", "a slow network", mode("shop", Mode.SLOW, 5)),
-    Fault("F20d", "a few bytes at a time", mode("shop", Mode.SLICED, 5)),
-    Fault("F23", "sockets and requests cut off each second", _cut_each_second),
+    Fault("F20e", "phones change networks: old connections dead, new ones work", _other_address,
+          pages_lose_network=True),
+    Fault("F20f", "a slow network", mode("shop", Mode.SLOW, 5)),
+    Fault("F20g", "a few bytes at a time", mode("shop", Mode.SLICED, 5)),
+    Fault("F23a", "sockets and requests cut off each second", _cut_each_second),
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Faults of processes: killed, frozen, restarted, too many."""
+"""Faults of processes: frozen, restarted, flooded, too many."""
 
 from __future__ import annotations
 
@@ -11,18 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tests.faults.rig.cluster import Cluster
-from tests.faults.rig.faults.fault import TWO, Fault, Injection
+from tests.faults.rig.faults.fault import SERVICES, TWO, Fault, Injection, plan
 from tests.server import REPOSITORY
-
-
-@contextmanager
-def _killed_workers(cluster: Cluster) -> Iterator[None]:
-    """Kill every worker once in the middle of what it does, one after the other."""
-    for worker in cluster.workers:
-        time.sleep(0.8)
-        worker.kill()
-        worker.start()
-    yield
 
 
 @contextmanager
@@ -48,12 +38,9 @@ def _frozen(seconds: float) -> Injection:
 @contextmanager
 def _three_sweepers(cluster: Cluster) -> Iterator[None]:
     """Run three more reconcilers and kill one of them in the middle."""
-    environment = {**os.environ, **cluster.workers[0].settings}
-    command = [sys.executable, "manage.py", "reconcile_payments", "--loop"]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    sweepers = [subprocess.Popen(command, cwd=REPOSITORY, env=environment, **quiet) for _ in range(3)]  # type: ignore[call-overload]
+    sweepers = [_command(cluster, "manage.py", "reconcile_payments", "--loop") for _ in range(3)]
     try:
-        time.sleep(6)
+        time.sleep(5 + cluster.dice.uniform(0, 2))
         sweepers[0].kill()
         yield
     finally:
@@ -62,9 +49,46 @@ def _three_sweepers(cluster: Cluster) -> Iterator[None]:
             sweeper.wait(timeout=20)
 
 
+@contextmanager
+def _flooded(cluster: Cluster) -> Iterator[None]:
+    """Stop one worker for five seconds, and push 5,000 messages at it through the layer meanwhile."""
+    cluster.signal(0, signal.SIGSTOP)
+    try:
+        flood = _command(cluster, "-m", "tests.faults.rig.flood", "5000")
+        flood.wait(timeout=30)
+        time.sleep(2)
+        yield
+    finally:
+        cluster.signal(0, signal.SIGCONT)
+
+
+def _command(cluster: Cluster, *arguments: str) -> subprocess.Popen[bytes]:
+    environment = {**os.environ, **cluster.workers[0].settings}
+    with open(cluster.directory / "commands.log", "ab") as log:
+        return subprocess.Popen(
+            [sys.executable, *arguments], cwd=REPOSITORY, env=environment, stdout=log, stderr=log
+        )  # fmt: skip
+
+
+@contextmanager
+def _nobody_asks(cluster: Cluster) -> Iterator[None]:
+    """Let every worker be away for longer than a payment may take, and nobody sweep meanwhile."""
+    time.sleep(4)
+    for worker in cluster.workers:
+        worker.kill()
+    time.sleep(35)
+    for worker in cluster.workers:
+        worker.start()
+    yield
+
+
 FAULTS = [
-    Fault("F1", "workers killed with -9 in the middle", _killed_workers),
     Fault("F2", "rolling restart of two workers", _rolling_restart, needs=TWO),
-    Fault("F3", "a worker frozen for 6 s", _frozen(6)),
-    Fault("F26", "three more reconcilers, one killed", _three_sweepers),
+    Fault("F3a", "a worker frozen for 5 s", _frozen(5)),
+    Fault("F3b", "a worker frozen for 30 s", _frozen(30), is_long=True),
+    Fault("F3c", "a worker frozen for 70 s", _frozen(70), is_long=True),
+    Fault("F26a", "three more reconcilers, one killed", _three_sweepers),
+    Fault("F26b", "nobody sweeps for longer than a payment may take", _nobody_asks, is_long=True,
+          plans=(plan("lost"), plan("lost", "cancelled"), plan("once"))),
+    Fault("F28", "5,000 pushes to a worker that is stopped", _flooded, needs=SERVICES | TWO),
 ]  # fmt: skip
