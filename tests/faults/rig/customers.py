@@ -102,8 +102,15 @@ class Customers:
                 document = _document(answer)
                 if wanted in document and document.get("code") != "daraja_unreachable":
                     return document
+                if document.get("code") == "order_paid":
+                    return self._paid_meanwhile(customer)
             time.sleep(AGAIN_AFTER)
         return {}
+
+    def _paid_meanwhile(self, customer: Customer) -> dict[str, Any]:
+        """Return the payment that paid the order, as its page would show: its prompt went out, its answer was lost."""
+        url = f"{self.cluster.base_url}/api/orders/{customer.order_id}/"
+        return dict(requests.get(url, timeout=10).json()["payments"][0])
 
     def _watch(self, customer: Customer) -> None:
         polls = not self.sockets_suffice or next(self._turn) % 3 != 0
