@@ -34,7 +34,7 @@ async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
     if scope["type"] == "lifespan":
         await _live(receive, send)
     else:
-        await router(scope, receive, partial(life.closing, send))
+        await router(scope, receive, send if scope["type"] == "websocket" else partial(life.closing, send))
 
 
 async def _live(receive: Any, send: Any) -> None:

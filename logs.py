@@ -79,6 +79,8 @@ def configure(*, json: bool) -> None:
                 "django.request": {"level": "ERROR"},
                 "django.security": {"level": "ERROR"},
                 "daphne": {"level": "WARNING"},
+                # Three lines for every socket, with its path, which is all one needs to see the payment.
+                "uvicorn.error": {"level": "WARNING"},
                 "urllib3": {"level": "ERROR"},
                 "axes": {"level": "WARNING"},
                 # Twice a second while the database is away; whoever needs it says so once.

@@ -51,7 +51,7 @@ class _Statement(Generic[M]):
 
 
 class Select(_Statement[M]):
-    """A query for one row."""
+    """A query for one row, or for all that it finds."""
 
     @cached_property
     def _plan(self) -> tuple[Any, str, tuple[Any, ...], Any, Any]:
@@ -77,6 +77,14 @@ class Select(_Statement[M]):
         if row is None or not converters:
             return row  # type: ignore[no-any-return]
         return next(iter(compiler.apply_converters([row], converters)))  # type: ignore[no-any-return]
+
+    def all(self, **values: Any) -> list[M]:
+        """Return every row as its model."""
+        compiler, sql, parameters, converters, _ = self._plan
+        with connection.cursor() as cursor:
+            self._run(cursor, sql, parameters, values)
+            rows = cursor.fetchall()
+        return [self._model(row) for row in (compiler.apply_converters(rows, converters) if converters else rows)]
 
     def _model(self, row: Sequence[Any]) -> M:
         compiler, _, _, _, related = self._plan

@@ -7,6 +7,7 @@ import contextlib
 import json
 import random
 import re
+from functools import lru_cache
 from typing import Any, NoReturn
 from urllib.parse import parse_qs
 from uuid import UUID
@@ -22,13 +23,13 @@ from django.utils.translation import get_language_from_request
 import strict_json
 from middleware import one_caller
 from payments import deliveries
-from payments.documents import load_facts
 from realtime import life
 from realtime.audience import audience
 from realtime.change import Change
 from realtime.database import read
+from realtime.eager import run_now
 from realtime.life import COME_BACK
-from realtime.listener import listener
+from realtime.snapshots import snapshots
 from shop.limits import TooOften, count_unknown_id_from
 
 log = structlog.get_logger(__name__)
@@ -59,7 +60,8 @@ class LiveSocket(AsyncWebsocketConsumer):
 
     version = 0  # the last one sent
     _ping_is_due = False
-    _writer: asyncio.Task[None] | None = None
+    _is_writing = False
+    _writer: asyncio.Task[None] | None = None  # while a send has to wait
     _timer: asyncio.TimerHandle | None = None
     _is_over = False
     _bad_messages = 0
@@ -108,7 +110,7 @@ class LiveSocket(AsyncWebsocketConsumer):
         if self._writer is not None and self._writer is not asyncio.current_task():
             self._writer.cancel()
 
-    # Out: one task writes, so that a slow reader holds up nothing and nobody
+    # Out: one coroutine writes, which is no task until it has to wait, so a slow reader holds up nothing and nobody
 
     @property
     def has_news(self) -> bool:
@@ -119,8 +121,10 @@ class LiveSocket(AsyncWebsocketConsumer):
         """Send the next piece of what waits."""
 
     def write_soon(self) -> None:
-        if self._writer is None and not self._is_over:
-            self._writer = asyncio.get_running_loop().create_task(self._write())
+        """Send what there is to send, now unless the server has to wait for the reader."""
+        if not self._is_writing and not self._is_over:
+            self._is_writing = True
+            self._writer = run_now(self._write())
 
     async def _write(self) -> None:
         try:
@@ -132,7 +136,7 @@ class LiveSocket(AsyncWebsocketConsumer):
             log.exception("socket.write_failed")
             await self.finish(COME_BACK)
         finally:
-            self._writer = None
+            self._is_writing, self._writer = False, None
 
     async def _write_next(self) -> None:
         if self.has_news:
@@ -141,7 +145,7 @@ class LiveSocket(AsyncWebsocketConsumer):
             await self.finish(COME_BACK)
         else:
             self._ping_is_due = False
-            await self.send(text_data=json.dumps({"type": "ping", "version": self.version}))
+            await self.send(text_data=_ping(self.version))
 
     # The heartbeat: without it a page never learns that its network was cut
 
@@ -174,6 +178,11 @@ class LiveSocket(AsyncWebsocketConsumer):
         self._bad_messages += 1
         if self._bad_messages > FORGIVEN_MESSAGES and not self._is_over:
             await self.finish(BAD_MESSAGE)
+
+
+@lru_cache(maxsize=256)
+def _ping(version: int) -> str:
+    return json.dumps({"type": "ping", "version": version})
 
 
 class UnknownPath(LiveSocket):
@@ -209,9 +218,7 @@ class PaymentConsumer(LiveSocket):
         if not audience.admit(self):
             await self.finish(TOO_MANY_SOCKETS)
             return
-        # Join first, read then: a change in between comes twice instead of never.
-        await listener().join(self.transaction_id)
-        facts = await read(load_facts, self.transaction_id)
+        facts = await snapshots().of(self.transaction_id)
         if facts is None:
             await self.finish(TOO_MANY_SOCKETS if await read(_guesses_too_often, self.address) else UNKNOWN_PAYMENT)
             return

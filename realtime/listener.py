@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
@@ -20,10 +21,12 @@ from realtime import layer
 from realtime.audience import audience
 from realtime.board.room import room
 from realtime.change import Change
+from realtime.portions import portions
 
 log = structlog.get_logger(__name__)
 
 REJOIN_SECONDS = 15.0  # FLUSHALL or a fail-over leaves a group empty and its sockets deaf, without a sign
+JOINED_AT_ONCE = 50  # groups within the second that the layer has; then the loop gets to do other things
 RETRY_SECONDS = 1.0  # after a failed read of the channel
 
 
@@ -41,12 +44,16 @@ class Listener:
             self.loop.create_task(work, context=contextvars.Context()) for work in (self._listen(), self._keep_groups())
         ]
 
-    async def join(self, transaction_id: UUID) -> None:
-        """Hear of a payment's changes from now on; when the layer is away, only the tailer does until it is back."""
-        if transaction_id in self._joined:
-            return
-        await asyncio.sleep(0)  # the first time, for _listen to open the channel
-        if await layer.attempt(self.layer.group_add, layer.group_name(transaction_id), self.channel):
+    async def join(self, *transaction_ids: UUID) -> None:
+        """Hear of the payments' changes from now on; when the layer is away, only the tailer does until it is back."""
+        new = [key for key in transaction_ids if key not in self._joined]
+        if new:
+            await asyncio.sleep(0)  # the first time, for _listen to open the channel
+            await layer.attempt(self._add, new)
+
+    async def _add(self, transaction_ids: Iterable[UUID]) -> None:
+        for transaction_id in transaction_ids:
+            await self.layer.group_add(layer.group_name(transaction_id), self.channel)
             self._joined.add(transaction_id)
 
     async def join_board(self) -> None:
@@ -66,9 +73,9 @@ class Listener:
             if transaction_id not in audience:
                 self._joined.discard(transaction_id)
                 await layer.attempt(self.layer.group_discard, layer.group_name(transaction_id), self.channel)
-        for transaction_id in audience.watched():
-            self._joined.discard(transaction_id)
-            await self.join(transaction_id)
+        for some in portions(audience.watched(), JOINED_AT_ONCE):
+            self._joined.difference_update(some)
+            await self.join(*some)
 
     async def _keep_groups(self) -> None:
         while True:

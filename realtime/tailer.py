@@ -9,24 +9,22 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
-from itertools import islice
-from typing import Any, TypeVar
+from collections.abc import Sequence
 from uuid import UUID
 
 import structlog
 from django.db.models import Max
 
 from payments import waiting
-from payments.documents import load_facts
+from payments.documents import AT_ONCE, load_facts_of
 from payments.models import Transaction, TransactionEvent
 from payments.reconciler import note_watched
 from realtime.audience import audience
 from realtime.board.room import room
 from realtime.change import Change
 from realtime.database import read
+from realtime.portions import portions
 
-T = TypeVar("T")
 Versions = dict[UUID, int]
 log = structlog.get_logger(__name__)
 
@@ -35,7 +33,6 @@ EVERY_WHILE_POLLS_ARE_HELD = 0.5  # a held poll answers within a second, also wh
 OVERLAP = 5.0  # seconds that are read again: a line with a lower number may be committed later
 COMPARE_ALL_EVERY = 15.0  # seconds; finds what was committed even later than that
 IDS_PER_QUERY = 500
-FACTS_PER_READ = 50  # then the loop gets to send them
 
 _last_round: float | None = None
 _is_failing = False
@@ -96,7 +93,7 @@ class Tailer:
             return await read(self._versions_in_recent_history, now)
         self._ends.append((now, await read(_end_of_history)))
         versions = await _versions_of([*(audience.watched() | polled.keys())])
-        for some in _portions([*versions], IDS_PER_QUERY):
+        for some in portions(versions, IDS_PER_QUERY):
             await read(note_watched, some)
         self._compared_at = now
         return versions
@@ -115,14 +112,14 @@ class Tailer:
 
 
 async def _deliver(behind: Sequence[UUID]) -> None:
-    for some in _portions(behind, FACTS_PER_READ):
-        for facts in await read(_load, some):
+    for some in portions(behind, AT_ONCE):
+        for facts in await read(load_facts_of, some):
             audience.deliver(Change(facts))
 
 
 async def _versions_of(transaction_ids: Sequence[UUID]) -> Versions:
     versions: Versions = {}
-    for some in _portions(transaction_ids, IDS_PER_QUERY):
+    for some in portions(transaction_ids, IDS_PER_QUERY):
         versions.update(await read(_read_versions, some))
     return versions
 
@@ -134,13 +131,3 @@ def _end_of_history() -> int:
 def _read_versions(transaction_ids: list[UUID]) -> Versions:
     rows = Transaction.objects.filter(pk__in=transaction_ids).order_by()
     return dict(rows.values_list("pk", "version"))
-
-
-def _load(transaction_ids: list[UUID]) -> list[dict[str, Any]]:
-    return [facts for key in transaction_ids if (facts := load_facts(key)) is not None]
-
-
-def _portions(items: Sequence[T], size: int) -> Iterator[list[T]]:
-    rest = iter(items)
-    while portion := list(islice(rest, size)):
-        yield portion

@@ -8,10 +8,13 @@ import socket
 import sys
 from typing import Any
 
+import structlog
 import uvicorn
 from django.conf import settings
 
 from realtime import life
+
+log = structlog.get_logger(__name__)
 
 LARGEST_SOCKET_MESSAGE = 4096  # bytes; pages send {"seen": 3}
 KEEP_ALIVE_SECONDS = 75  # longer than a proxy keeps an idle connection, so that it is never the one surprised
@@ -21,6 +24,11 @@ class Worker(uvicorn.Server):
     """One production process; `notice`: seconds between the red `/readyz` and the end of taking work."""
 
     notice = 1.0
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            log.info("worker.serving", host=self.config.host, port=self.config.port)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await life.drain(notice=self.notice)

@@ -80,3 +80,14 @@ def test_a_unique_value_that_is_there_already_is_said_or_raises() -> None:
 def test_a_value_that_its_field_does_not_take_raises_as_in_the_orm() -> None:
     with pytest.raises(ValidationError):
         insert(_callback(received_at="yesterday"))
+
+
+def test_all_rows_are_the_models_that_the_orm_would_return() -> None:
+    payments = [make_transaction() for _ in range(3)]
+    places = [given(Transaction, "id", f"id_{number}") for number in range(4)]
+    some = Select(lambda: Transaction.objects.select_related("order").filter(pk__in=places).order_by("created_at"))
+    first, second, _ = (payment.pk for payment in payments)
+    with CaptureQueriesContext(connection) as queries:
+        found = some.all(id_0=first, id_1=second, id_2=second, id_3=uuid.uuid4())
+        assert [payment.order for payment in found] == [payment.order for payment in payments[:2]]
+    assert (found, len(queries)) == (payments[:2], 1)

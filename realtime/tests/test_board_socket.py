@@ -191,6 +191,14 @@ async def test_a_reader_who_never_reads_is_told_to_come_back(monkeypatch):
     async with board_of(await new_staff(SEES)) as board:
         await next_of(board, "totals")
         (consumer,) = room._boards
+        send = consumer.base_send
+
+        async def send_to_who_does_not_read(message):
+            if message["type"] == "websocket.send":
+                await asyncio.Event().wait()
+            await send(message)
+
+        monkeypatch.setattr(consumer, "base_send", send_to_who_does_not_read)
         for number in range(5):
             consumer.show(f"{number}")
         assert await close_code_after_opening(board) == 4000

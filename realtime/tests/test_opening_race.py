@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from payments.documents import load_facts
-from realtime import consumers
+from payments.documents import load_facts_of
+from realtime import snapshots
 from realtime.database import read
 from realtime.listener import Listener
 from realtime.tests.sockets import complete, new_payment, watching
@@ -28,7 +28,7 @@ async def test_a_change_before_the_read_is_shown(monkeypatch):
         await complete(payment)
         return await read(function, *args)
 
-    monkeypatch.setattr(consumers, "read", change_then_read)
+    monkeypatch.setattr(snapshots, "read", change_then_read)
     async with watching(payment) as socket:
         assert await _newest(socket) == "COMPLETED"
 
@@ -41,7 +41,7 @@ async def test_a_change_after_the_read_and_before_the_send_is_shown(monkeypatch)
         await complete(payment)
         return facts
 
-    monkeypatch.setattr(consumers, "read", read_then_change)
+    monkeypatch.setattr(snapshots, "read", read_then_change)
     async with watching(payment) as socket:
         assert await _newest(socket) == "COMPLETED"
 
@@ -52,15 +52,15 @@ async def test_the_same_change_would_be_missed_if_the_group_were_joined_after_th
     join = Listener.join
 
     async def read_change_and_only_then_join(function, *args):
-        facts = await read(load_facts, payment.pk)
+        facts = await read(load_facts_of, [payment.pk])
         await complete(payment)
-        await join(consumers.listener(), payment.pk)
+        await join(snapshots.listener(), payment.pk)
         return facts
 
-    async def not_yet(self, transaction_id):
+    async def not_yet(self, *transaction_ids):
         pass
 
     monkeypatch.setattr(Listener, "join", not_yet)
-    monkeypatch.setattr(consumers, "read", read_change_and_only_then_join)
+    monkeypatch.setattr(snapshots, "read", read_change_and_only_then_join)
     async with watching(payment) as socket:
         assert await _newest(socket) == "PENDING"

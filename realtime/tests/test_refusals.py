@@ -7,7 +7,7 @@ import pytest
 from django.db import OperationalError
 
 from realtime import audience as audience_module
-from realtime import consumers
+from realtime import consumers, snapshots
 from realtime.audience import audience
 from realtime.tests.sockets import close_code, communicator, complete, new_payment, path_of, watching
 from shop import limits
@@ -172,7 +172,7 @@ async def test_trouble_of_our_own_says_come_back(error, monkeypatch):
         raise error
 
     payment = await new_payment()
-    monkeypatch.setattr(consumers, "read", broken)
+    monkeypatch.setattr(snapshots, "read", broken)
     assert await close_code(communicator(path_of(payment.pk))) == 4000
     assert len(audience) == 0
 

@@ -104,7 +104,7 @@ async def test_a_held_poll_that_has_seen_the_version_is_left_waiting():
 
 async def test_one_round_brings_each_of_many_payments_its_own_version(monkeypatch):
     monkeypatch.setattr(tailer, "IDS_PER_QUERY", 2)
-    monkeypatch.setattr(tailer, "FACTS_PER_READ", 1)
+    monkeypatch.setattr(tailer, "AT_ONCE", 1)
     payments, tail = [await new_payment() for _ in range(5)], Tailer()
     async with watching(payments[0]) as a, watching(payments[2]) as b, watching(payments[4]) as c:
         for socket in (a, b, c):
