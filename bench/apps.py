@@ -13,13 +13,14 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import islice, repeat
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 
-from bench.machine import SERVER_CORE, pinned_to
+from bench.machine import SERVER_CORE, pinned_to, serving_process
 from bench.payments import Payment, written_by
-from tests.fake_daraja import running_daraja
+from tests.fake_daraja import FakeDaraja, running_daraja
 from tests.server import REPOSITORY, RunningServer
 from tests.services import free_port
 
@@ -45,6 +46,8 @@ class App:
     payments: Iterator[Payment]
     greets: bool = False
     settings: dict[str, str] = field(default_factory=dict)  # what another process on its database needs
+    server: RunningServer | None = None  # Papo's, and its Daraja
+    daraja: FakeDaraja | None = None
     addresses: Iterator[str] = field(default_factory=lambda: repeat(""))  # to connect from, one after another
 
     def take(self, count: int) -> list[Payment]:
@@ -76,22 +79,29 @@ def naive_app(directory: Path, *, payments: int, **urls: str) -> Iterator[App]:
 
 
 @contextmanager
-def papo_app(directory: Path, *, payments: int, **urls: str) -> Iterator[App]:
-    """Serve Papo as `make run` does when there are no URLs, and as production does on PostgreSQL and Redis."""
+def papo_app(
+    directory: Path, *, payments: int, command: str = "", program: Sequence[str] = (), **urls: str
+) -> Iterator[App]:
+    """Serve Papo as `make run` does when there are no URLs, and as production does on PostgreSQL and Redis.
+
+    `command` and `program`: another one to run instead, as `RunningServer` has them; `urls`: any setting.
+    """
     directory.mkdir(exist_ok=True)
-    command = "worker" if urls else "serve"
-    with running_daraja() as (_, daraja_url):
-        server = RunningServer(
-            directory, command=command, **{"REDIS_URL": "", **PAPO, "DARAJA_BASE_URL": daraja_url, **urls}
-        )
+    command = command or ("worker" if urls else "serve")
+    with running_daraja() as (daraja, daraja_url):
+        settings = {"REDIS_URL": "", **PAPO, "DARAJA_BASE_URL": daraja_url, **urls}
+        server = RunningServer(directory, command=command, **settings)
         try:
             _prepare(server)
+            server.program = list(program) or server.program
             with pinned_to(SERVER_CORE):
                 server.start(wait=False)
             server.wait_until_ready()
             written = written_by("bench.papo.fill", payments, {**os.environ, **server.settings})
             assert server.process is not None
-            yield App("Papo", server.port, server.process.pid, written, greets=True, settings=server.settings)
+            process_id = serving_process(server.process.pid)
+            known: dict[str, Any] = {"settings": server.settings, "server": server, "daraja": daraja}
+            yield App("Papo", server.port, process_id, written, greets=True, **known)
         finally:
             server.stop()
 

@@ -45,6 +45,12 @@ def memory_kb(process_id: int) -> float:
     return float(next(line.split()[1] for line in lines if line.startswith("VmRSS")))
 
 
+def serving_process(process_id: int) -> int:
+    """Return the process that serves: the one itself, or the largest below it where it only minds a worker."""
+    below = Path(f"/proc/{process_id}/task/{process_id}/children").read_text().split()
+    return max((process_id, *map(int, below)), key=memory_kb) if below else process_id
+
+
 def _seconds_in(stat: str, columns: slice) -> float:
     return sum(map(int, stat.rpartition(")")[2].split()[columns])) * TICK
 
