@@ -136,7 +136,7 @@ class Ending:
     callbacks: Counter[str] = field(default_factory=Counter)
     close_codes: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
-    status: int | None = None
+    exit_status: int | None = None
 
 
 async def end(app: App, *, sockets: int = 20, held_polls: int = 4) -> Ending:
@@ -153,7 +153,7 @@ async def end(app: App, *, sockets: int = 20, held_polls: int = 4) -> Ending:
     tasks.append(asyncio.create_task(_push(shop, order["order_id"], ending)))
     await asyncio.sleep(BEFORE_THE_END)
     began = time.monotonic()
-    ending.status = await asyncio.to_thread(app.server.stop)
+    ending.exit_status = await asyncio.to_thread(app.server.stop)
     ending.seconds = time.monotonic() - began
     await asyncio.wait_for(asyncio.gather(*tasks), PATIENCE)
     return ending

@@ -99,7 +99,7 @@ def _end(name: str, app: App, found: Comparison) -> None:
     found.put("SIGTERM: held polls", name, _counted(ending.held_polls))
     found.put("SIGTERM: callbacks that were let in", name, _counted(ending.callbacks))
     found.put("SIGTERM: sockets closed with", name, _counted(ending.close_codes))
-    found.put("SIGTERM: seconds until the end, exit status", name, f"{ending.seconds:.1f}, {ending.status}")
+    found.put("SIGTERM: seconds until the end, exit status", name, f"{ending.seconds:.1f}, {ending.exit_status}")
 
 
 def _counted(counter: Counter[str]) -> str:
