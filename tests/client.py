@@ -26,10 +26,12 @@ def as_stored(phone_number: str) -> str:
 class Shop:
     """The routes of one server as a machine uses them. Every answer below 500, or the test fails here."""
 
-    def __init__(self, base_url: str) -> None:
+    def __init__(self, base_url: str, **headers: str) -> None:
         self.base_url = base_url
+        self.headers = headers  # of every request
 
     def request(self, method: str, path: str, **options: Any) -> requests.Response:
+        options["headers"] = {**self.headers, **options.get("headers", {})}
         options.setdefault("timeout", 40)
         options.setdefault("allow_redirects", False)
         return requests.request(method, f"{self.base_url}{path}", **options)

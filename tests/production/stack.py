@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -22,6 +23,8 @@ import redis
 import requests
 import yaml
 
+from tests.client import Shop
+from tests.production.certificate import new_certificate
 from tests.server import REPOSITORY, RunningServer
 from tests.services import directory_of_services, find_program, free_port, unprivileged
 
@@ -30,10 +33,11 @@ READY_WITHIN = 60  # seconds
 NGINX_MAIN = """daemon off; master_process on; pid {directory}/nginx.pid; error_log {directory}/nginx.log warn;
 events {{ worker_connections 4096; }}
 http {{
-    access_log off; default_type application/octet-stream;
+    access_log {access_log}; default_type application/octet-stream;
     client_body_temp_path {directory}/body; proxy_temp_path {directory}/proxy; fastcgi_temp_path {directory}/fastcgi;
     uwsgi_temp_path {directory}/uwsgi; scgi_temp_path {directory}/scgi;
     include {directory}/papo.conf;
+    {redirect}
 }}
 """
 
@@ -69,6 +73,15 @@ class Process:
             return bool(self._is_ready())
         return False
 
+    @contextmanager
+    def stalled(self) -> Iterator[None]:
+        """Let it live and do nothing, as on a disk or a machine that hangs."""
+        os.kill(self.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(self.pid, signal.SIGCONT)
+
     @property
     def pid(self) -> int:
         assert self._process is not None, "it does not run"
@@ -88,15 +101,15 @@ class Process:
 class Stack:
     """The running topology; `base_url` is nginx. `settings` go before those of this module."""
 
-    def __init__(self, directory: Path, daraja_url: str, settings: dict[str, str]) -> None:
+    def __init__(self, directory: Path, daraja_url: str, settings: dict[str, str], *, tls: bool = False) -> None:
         self.directory = directory
-        self.port = free_port()
-        self.base_url = f"http://127.0.0.1:{self.port}"
-        self.postgresql, self._database_url = own_postgresql(directory)
+        self.port, self.plain_port = free_port(), free_port() if tls else 0
+        self.base_url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
+        self.postgresql, self.database_url = own_postgresql(directory)
         self.redis, self._redis_url = own_redis(directory)
         self.settings = {
             "ENV_FILE": str(directory / ".env"),
-            "DATABASE_URL": self._database_url,
+            "DATABASE_URL": self.database_url,
             "REDIS_URL": self._redis_url,
             "PUBLIC_BASE_URL": self.base_url,
             "TRUSTED_PROXIES": "127.0.0.1",
@@ -114,13 +127,20 @@ class Stack:
             command_of("reconciler"), directory / "reconciler.log", lambda: True,
             cwd=REPOSITORY, env={**os.environ, **self.settings},
         )  # fmt: skip
-        self.nginx = nginx_in_front(directory, self.port, [worker.port for worker in self.workers])
+        ports = [worker.port for worker in self.workers]
+        self.nginx = nginx_in_front(directory, self.port, ports, plain_port=self.plain_port)
+        self.certificate = directory / "fullchain.pem"
 
     def _worker(self, name: str) -> RunningServer:
         directory = self.directory / name
         directory.mkdir()
-        # The last words of the service's command: "manage.py worker".
-        return RunningServer(directory, command=command_of(name)[-1], **self.settings)
+        # The last words of the service's command: "manage.py worker". PostgreSQL knows its connections by its name.
+        return RunningServer(directory, command=command_of(name)[-1], PGAPPNAME=name, **self.settings)
+
+    @property
+    def direct(self) -> list[Shop]:
+        """Each worker past nginx and its limits for one address, but with its word for https."""
+        return [Shop(worker.base_url, **{"X-Forwarded-Proto": "https"}) for worker in self.workers]
 
     def start(self) -> None:
         self.postgresql.start()
@@ -142,20 +162,40 @@ class Stack:
             stack.callback(self.nginx.end, signal.SIGQUIT)
 
 
-def nginx_in_front(directory: Path, port: int, workers: list[int]) -> Process:
-    """Return the nginx of deploy/, not started yet: it listens on `port` and passes on to the two ports of workers."""
-    (directory / "tls.conf").write_text("# plain on loopback\n")
-    values = {"PAPO_LISTEN": f"127.0.0.1:{port}", "PAPO_TLS": str(directory / "tls.conf")}
+def nginx_in_front(directory: Path, port: int, workers: list[int], *, plain_port: int = 0) -> Process:
+    """Return the nginx of deploy/, not started yet: it listens on `port` and passes on to the two ports of workers.
+
+    `plain_port`: then it speaks https on `port`, with a certificate of our own, and redirects from this one.
+    """
+    values = {"PAPO_LISTEN": f"127.0.0.1:{port}{' ssl' if plain_port else ''}", "PAPO_TLS": f"{directory}/tls.conf"}
     for number, worker in enumerate(workers, start=1):
         values[f"PAPO_WORKER_{number}"] = f"127.0.0.1:{worker}"
-    template = (REPOSITORY / "deploy/nginx/papo.conf.template").read_text()
-    (directory / "papo.conf").write_text(_filled_in(template, values))
-    main = directory / "nginx.conf"
-    main.write_text(NGINX_MAIN.format(directory=directory))
-    log = str(directory / "nginx.log")
-    command = [find_program("nginx"), "-c", str(main), "-p", str(directory), "-e", log]
-    ready = lambda: requests.get(f"http://127.0.0.1:{port}/readyz", timeout=5).status_code == 200  # noqa: E731
-    return Process(command, directory / "nginx.out", ready)
+    tls, redirect, access_log = "# plain on loopback", "", "off"
+    if plain_port:
+        access_log = f"{directory}/access.log"
+        new_certificate(directory)
+        tls = _deployed("tls.conf").replace("/etc/nginx/tls", str(directory))
+        redirect = _deployed("redirect.conf").replace("listen 80;", f"listen 127.0.0.1:{plain_port};")
+    files = {
+        "tls.conf": tls,
+        "papo.conf": _filled_in(_deployed("papo.conf.template"), values),
+        "nginx.conf": NGINX_MAIN.format(directory=directory, redirect=redirect, access_log=access_log),
+    }
+    for name, text in files.items():
+        (directory / name).write_text(text)
+    command = [find_program("nginx"), "-c", f"{directory}/nginx.conf", "-p", str(directory)]
+    command += ["-e", f"{directory}/nginx.log"]
+    return Process(command, directory / "nginx.out", partial(_is_ready, directory, port, is_tls=bool(plain_port)))
+
+
+def _is_ready(directory: Path, port: int, *, is_tls: bool) -> bool:
+    url = f"{'https' if is_tls else 'http'}://127.0.0.1:{port}/readyz"
+    verify = str(directory / "fullchain.pem") if is_tls else True
+    return requests.get(url, timeout=5, verify=verify).status_code == 200
+
+
+def _deployed(name: str) -> str:
+    return (REPOSITORY / "deploy/nginx" / name).read_text()
 
 
 def _filled_in(template: str, values: dict[str, str]) -> str:
@@ -202,9 +242,9 @@ def own_redis(directory: Path) -> tuple[Process, str]:
 
 
 @contextmanager
-def running_stack(daraja_url: str, **settings: str) -> Iterator[Stack]:
+def running_stack(daraja_url: str, *, tls: bool = False, **settings: str) -> Iterator[Stack]:
     with directory_of_services() as directory:
-        stack = Stack(directory, daraja_url, settings)
+        stack = Stack(directory, daraja_url, settings, tls=tls)
         try:
             stack.start()
             yield stack
