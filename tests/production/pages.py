@@ -89,8 +89,16 @@ def open_pages(base_url: str, ids: Sequence[str]) -> Iterator[Pages]:
     finally:
         for task in tasks:
             task.cancel()
+        asyncio.run_coroutine_threadsafe(_all_ended(), loop).result(timeout=30)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(timeout=10)
+
+
+async def _all_ended() -> None:
+    """Wait until the pages' tasks have been cancelled, their sockets closed."""
+    pages = asyncio.all_tasks() - {asyncio.current_task()}
+    if pages:
+        await asyncio.wait(pages, timeout=20)
 
 
 def _wait_until_open(pages: Pages, count: int) -> None:
