@@ -24,11 +24,14 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from payments.admin.common import user_of
+from payments.c2b.rescue import LONGEST_TYPED, code_in
 from payments.desk import acts
 from payments.desk.acts import ActRefused
 from payments.models import Discrepancy, Reason, Status, Transaction
 from payments.phone_numbers import mask_local
-from payments.review import decide, resolve
+from payments.review import Money, ReceiptInUse, complete, evidence, is_in_use, leave_unpaid, resolve
+from payments.search import read_amount
+from shop.models import LARGEST_AMOUNT, Order
 
 LONGEST_REASON = 200  # characters
 
@@ -51,6 +54,52 @@ class Why(Nothing):
     why = forms.CharField(
         label=gettext_lazy("Why?"), max_length=LONGEST_REASON, help_text=gettext_lazy("It is kept with the payment.")
     )
+
+
+class Found(Why):
+    """What money a person has found; the fields begin with what the callbacks say."""
+
+    amount = forms.CharField(
+        label=gettext_lazy("KES received"),
+        max_length=20,
+        help_text=gettext_lazy("What really came, not what was asked."),
+        widget=forms.TextInput(attrs={"inputmode": "numeric", "autocomplete": "off"}),
+    )
+    receipt = forms.CharField(
+        label=gettext_lazy("M-PESA receipt"),
+        required=False,
+        max_length=LONGEST_TYPED,
+        help_text=gettext_lazy("The ten letters and digits, or the whole SMS."),
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+    )
+    no_receipt = forms.BooleanField(label=gettext_lazy("No receipt is known"), required=False)
+    field_order = ("amount", "receipt", "no_receipt", "why")
+
+    def __init__(self, *args: Any, payment: Transaction, **options: Any) -> None:
+        super().__init__(*args, payment=payment, **options)
+        found = evidence(payment)
+        self.initial = {"amount": found.amount, "receipt": found.receipt or "", **self.initial}
+
+    def clean_amount(self) -> int:
+        amount = read_amount(self.cleaned_data["amount"])
+        if amount is None:
+            most = f"{LARGEST_AMOUNT:,}"
+            raise forms.ValidationError(_("The amount must be from KES 1 to KES %(most)s.") % {"most": most})
+        return amount
+
+    def clean_receipt(self) -> str:
+        typed = self.cleaned_data["receipt"]
+        receipt = code_in(typed)
+        if typed and not receipt:
+            raise forms.ValidationError(_("This is no M-PESA receipt: it has ten letters and digits."))
+        if is_in_use(receipt, self.payment):
+            raise forms.ValidationError(_("Another payment has this receipt."))
+        return receipt
+
+    def clean(self) -> None:
+        said = self.cleaned_data
+        if "receipt" in said and bool(said["receipt"]) == said["no_receipt"]:
+            self.add_error("receipt", _("Type the receipt, or say that none is known: one of the two."))
 
 
 class DiscrepancyField(forms.ModelChoiceField):
@@ -117,13 +166,22 @@ def _see_phone(payment: Transaction, by: AbstractBaseUser, said: dict[str, Any])
 
 
 def _complete(payment: Transaction, by: AbstractBaseUser, said: dict[str, Any]) -> str:
-    if not decide(payment.pk, paid=True, by=by, why=said["why"]):
+    found = Money(said["amount"], said["receipt"] or None)
+    try:
+        is_done = complete(payment.pk, found=found, by=by, why=said["why"])
+    except ReceiptInUse:
+        raise ActRefused(_("Another payment has this receipt.")) from None
+    if not is_done:
         raise ActRefused(_("There is nothing to decide about this payment any more."))
+    payment.order.refresh_from_db()
+    if payment.order.status == Order.Status.OPEN:
+        money = {"amount": f"{found.amount:,}", "due": f"{payment.order.amount_due:,}"}
+        return _("KES %(amount)s are booked; KES %(due)s of the order are still due.") % money
     return _("The payment is completed.")
 
 
 def _leave_unpaid(payment: Transaction, by: AbstractBaseUser, said: dict[str, Any]) -> str:
-    if not decide(payment.pk, paid=False, by=by, why=said["why"]):
+    if not leave_unpaid(payment.pk, by=by, why=said["why"]):
         raise ActRefused(_("There is nothing to decide about this payment any more."))
     return _("The payment is left unpaid; its order can be paid again.")
 
@@ -187,8 +245,11 @@ ACTS = {
             "complete",
             "payments.resolve_discrepancy",
             gettext_lazy("Complete after review"),
-            gettext_lazy("You have found the money of this payment: it is completed, and its order is paid."),
-            Why,
+            gettext_lazy(
+                "You have found the money of this payment: it is booked as you found it. Less than was due leaves the "
+                "rest to be paid; more than was due is kept for a refund."
+            ),
+            Found,
             lambda payment: payment.under_review or _found_unpaid(payment),
             _complete,
         ),

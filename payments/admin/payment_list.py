@@ -18,7 +18,7 @@ from payments.admin.filters import LIST_FILTERS
 from payments.admin.payment_page import payment_page
 from payments.models import Transaction
 from payments.phone_numbers import mask_local
-from payments.review import decide
+from payments.review import leave_unpaid
 from payments.search import SAVED_VIEWS, Search
 
 
@@ -33,7 +33,7 @@ class TransactionAdmin(ReadOnly):
     sortable_by = ("when",)  # the one order that has an index behind it
     ordering = ("-created_at",)
     show_facets = admin.ShowFacets.NEVER  # each would count all rows
-    actions = ("complete_after_review", "leave_unpaid_after_review")
+    actions = ("leave_unpaid_after_review",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Transaction]:
         return super().get_queryset(request).filter(environment=settings.MPESA_ENVIRONMENT)
@@ -79,26 +79,17 @@ class TransactionAdmin(ReadOnly):
         act = self.admin_site.admin_view(partial(act_on_payment, self))
         return [path("<uuid:payment_id>/do/<slug:name>/", act, name="payments_transaction_act"), *super().get_urls()]
 
-    # Several at once
+    # Several at once; completing is not among it: each has an amount and a receipt of its own
 
     def has_decide_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("payments.resolve_discrepancy")
 
-    @admin.action(description=_("Complete after review …"), permissions=["decide"])
-    def complete_after_review(self, request: HttpRequest, queryset: QuerySet[Transaction]) -> HttpResponse | None:
-        return self._decide(request, queryset, "complete_after_review", _("Complete these payments"))
-
     @admin.action(description=_("Leave unpaid after review …"), permissions=["decide"])
     def leave_unpaid_after_review(self, request: HttpRequest, queryset: QuerySet[Transaction]) -> HttpResponse | None:
-        return self._decide(request, queryset, "leave_unpaid_after_review", _("Leave these payments unpaid"))
-
-    def _decide(
-        self, request: HttpRequest, queryset: QuerySet[Transaction], action: str, title: Any
-    ) -> HttpResponse | None:
         why = reason_given(request)
         if not why:
-            return ask_reason(self, request, queryset, action, title)
-        paid, by = action == "complete_after_review", user_of(request)
-        done = sum(decide(payment.pk, paid=paid, by=by, why=why) for payment in list(queryset))
+            return ask_reason(self, request, queryset, "leave_unpaid_after_review", _("Leave these payments unpaid"))
+        by = user_of(request)
+        done = sum(leave_unpaid(payment.pk, by=by, why=why) for payment in list(queryset))
         messages.success(request, _("%(done)d payments were decided.") % {"done": done})
         return None

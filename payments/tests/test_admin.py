@@ -83,47 +83,44 @@ def test_nothing_about_a_payment_can_be_edited(staff: Any) -> None:
     assert staff.get(f"{LIST}add/").status_code == 403
 
 
-def _decide(client: Any, payment: Transaction, why: str, action: str = "complete_after_review") -> Any:
-    form = {"action": action, "_selected_action": str(payment.pk), "decided": "yes", "why": why}
+def _leave_unpaid(client: Any, payment: Transaction, why: str) -> Any:
+    form = {"action": "leave_unpaid_after_review", "_selected_action": str(payment.pk), "decided": "yes", "why": why}
     response = client.post(LIST, form)
     payment.refresh_from_db()
     return response
 
 
-def test_a_supervisor_completes_a_blocked_payment_with_a_reason(
-    staff: Any, post_callback: Any, admin_user: User
-) -> None:
+def test_a_supervisor_leaves_payments_unpaid_with_a_reason(staff: Any, post_callback: Any, admin_user: User) -> None:
     payment = make_transaction()
     post_callback(payment, Amount=1)
-    assert "Why?" in _decide(staff, payment, "").text
+    assert "Why?" in _leave_unpaid(staff, payment, "").text
     assert payment.status == Status.PENDING
-    _decide(staff, payment, "The statement shows 1,500")
+    _leave_unpaid(staff, payment, "No such money")
     found = Discrepancy.objects.get()
-    assert (payment.status, found.resolved_by, found.resolution) == (
-        "COMPLETED",
-        admin_user,
-        "The statement shows 1,500",
-    )
-    assert payment.order.__class__.objects.get(pk=payment.order_id).status == "PAID"
+    assert (payment.status, payment.under_review) == (Status.FAILED, False)
+    assert (found.resolved_by, found.resolution) == (admin_user, "No such money")
 
 
-def test_a_supervisor_leaves_a_payment_unpaid(staff: Any, post_callback: Any) -> None:
+def test_nobody_completes_several_at_once(staff: Any, post_callback: Any) -> None:
     payment = make_transaction()
     post_callback(payment, Amount=1)
-    _decide(staff, payment, "No such money", "leave_unpaid_after_review")
-    assert (payment.status, payment.under_review) == (Status.FAILED, False)
+    assert "complete_after_review" not in staff.get(LIST).text
+    form = {"action": "complete_after_review", "_selected_action": str(payment.pk), "decided": "yes", "why": "All"}
+    staff.post(LIST, form)
+    payment.refresh_from_db()
+    assert payment.status == Status.PENDING
 
 
 def test_an_agent_decides_nothing(agent: Any, post_callback: Any) -> None:
     payment = make_transaction()
     post_callback(payment, Amount=1)
-    _decide(agent, payment, "I would like to")
+    _leave_unpaid(agent, payment, "I would like to")
     assert (payment.status, Discrepancy.objects.get().resolved_at) == ("PENDING", None)
 
 
 def test_a_decision_needs_a_review(staff: Any) -> None:
     payment = make_transaction()
-    _decide(staff, payment, "Because")
+    _leave_unpaid(staff, payment, "Because")
     assert payment.status == Status.PENDING
 
 

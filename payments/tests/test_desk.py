@@ -202,10 +202,45 @@ def test_a_supervisor_decides_on_the_page_of_the_payment(as_tier: Any, post_call
     page = client.get(url(payment)).text
     assert url(payment, "complete") in page
     assert url(payment, "leave-unpaid") in page
-    client.post(url(payment, "complete"), {"why": "It is on the statement"})
+    form = client.get(url(payment, "complete")).text
+    assert 'name="amount" value="1"' in form
+    said = {"why": "It is on the statement", "amount": "KES 1,500", "receipt": "ukpfound01"}
+    client.post(url(payment, "complete"), said)
     payment.refresh_from_db()
     assert (payment.status, payment.settled_by) == (Status.COMPLETED, Source.STAFF)
+    assert (payment.amount, payment.mpesa_receipt_number) == (1500, "UKPFOUND01")
     assert url(payment, "complete") not in client.get(url(payment)).text
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ({"receipt": ""}, "Type the receipt, or say that none is known"),
+        ({"no_receipt": "on"}, "Type the receipt, or say that none is known"),
+        ({"receipt": "no code"}, "This is no M-PESA receipt"),
+        ({"receipt": "UKPHELD001"}, "Another payment has this receipt"),
+        ({"amount": "0"}, "The amount must be from KES 1"),
+        ({"amount": "250,001"}, "The amount must be from KES 1"),
+        ({"amount": "12.50"}, "The amount must be from KES 1"),
+        ({"why": " "}, "This field is required"),
+    ],
+)
+def test_what_was_found_is_read_strictly(as_tier: Any, post_callback: Any, said: dict[str, str], told: str) -> None:
+    post_callback(make_transaction(), MpesaReceiptNumber="UKPHELD001")
+    payment = make_transaction()
+    post_callback(payment, Amount=1)
+    whole = {"why": "Seen", "amount": "1500", "receipt": "UKPFOUND02", **said}
+    answer = as_tier("Supervisor").post(url(payment, "complete"), whole)
+    payment.refresh_from_db()
+    assert (answer.status_code, told in answer.text, payment.status) == (400, True, Status.PENDING)
+
+
+def test_a_part_says_what_is_still_due(as_tier: Any, post_callback: Any) -> None:
+    payment = make_transaction()
+    post_callback(payment, Amount=600)
+    said = {"why": "Seen", "amount": "600", "no_receipt": "on"}
+    answer = as_tier("Supervisor").post(url(payment, "complete"), said, follow=True)
+    assert "KES 600 are booked; KES 900 of the order are still due." in answer.text
 
 
 def test_a_discrepancy_is_resolved_on_the_page_of_the_payment(as_tier: Any, post_callback: Any) -> None:

@@ -27,7 +27,7 @@ from payments import inbox, reconciler
 from payments.checkout import CheckoutRefused, start_checkout
 from payments.daraja import client
 from payments.models import Reason, Status, Transaction
-from payments.review import decide
+from payments.review import Money, complete, leave_unpaid
 from payments.tests.conftest import callback_body
 from shop.models import Order
 from shop.orders import cancel_order
@@ -237,8 +237,11 @@ class ShopMachine(RuleBasedStateMachine):
     def supervisor_decides(self, data: st.DataObject, paid: bool) -> None:
         prompt = self._some(data)
         with_money = paid and prompt.paid is not None  # a supervisor reads the statement
-        if decide(prompt.transaction_id, paid=with_money, by=self.staff, why="the statement says so"):
-            prompt.decided = True
+        payment, why = Transaction.objects.get(pk=prompt.transaction_id), "the statement says so"
+        if with_money:
+            prompt.decided |= complete(payment.pk, found=Money(payment.amount, prompt.paid), by=self.staff, why=why)
+        else:
+            prompt.decided |= leave_unpaid(payment.pk, by=self.staff, why=why)
 
     @rule(data=st.data())
     def customer_cancels_the_order(self, data: st.DataObject) -> None:
