@@ -4,7 +4,6 @@ import json
 import logging
 import resource
 from collections.abc import Iterator
-from decimal import Decimal
 from itertools import islice
 from typing import Any
 
@@ -16,6 +15,7 @@ from payments.models import Callback, Transaction
 from payments.tests.conftest import callback_body
 from shop.models import Order
 from tests.abuse.bodies import Bodies
+from tests.abuse.truth import really_pays
 from tests.factories import make_order, make_product, make_transaction
 
 pytestmark = pytest.mark.django_db
@@ -31,20 +31,6 @@ def _quiet() -> Iterator[None]:
     logging.disable(logging.NOTSET)
 
 
-def _really_pays(body: bytes, payment: Transaction) -> bool:
-    """Say what the contract says, in other words than the parser's: is this this payment's own success?"""
-    try:
-        told = json.loads(body.decode("utf-8"), parse_float=Decimal)["Body"]["stkCallback"]
-        items = told["CallbackMetadata"]["Item"]
-        amounts = [Decimal(str(item["Value"])) for item in items if item.get("Name") == "Amount" and "Value" in item]
-    except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError):
-        return False
-    code = told.get("ResultCode")
-    is_success = code == "0" or (type(code) is int and code == 0)
-    ids = told.get("CheckoutRequestID") == payment.checkout_request_id
-    return is_success and ids and payment.amount in amounts
-
-
 @pytest.mark.parametrize("bodies", [800, pytest.param(27_000, marks=pytest.mark.long)])
 def test_no_body_is_an_error_and_none_but_a_true_one_pays(client: Client, bodies: int) -> None:
     product = make_product()
@@ -57,7 +43,7 @@ def test_no_body_is_an_error_and_none_but_a_true_one_pays(client: Client, bodies
         statuses.add(answer.status_code)
         payment.refresh_from_db()
         if payment.status == "COMPLETED":
-            assert _really_pays(body, payment), body
+            assert really_pays(body, payment), body
         if payment.status != "PENDING" or payment.under_review:
             payment = _another(payment, product)
     assert statuses == {200, 400, 413}
