@@ -4,7 +4,7 @@ PY := .venv/bin/python
 PIP := $(PY) -m pip install -qq --disable-pip-version-check --require-hashes --no-deps
 
 .DEFAULT_GOAL := help
-.PHONY: help run install test test-long prod-smoke faults soak lint format bench lighthouse screenshots bundle messages lock clean programs
+.PHONY: help run install test test-long prod-smoke faults soak abuse audit lint format bench lighthouse screenshots bundle messages lock clean programs
 .DELETE_ON_ERROR:
 
 # A copied or half-made environment is made again.
@@ -48,6 +48,12 @@ faults: programs ## break the whole shop in every way, for up to an hour; goes o
 
 soak: programs ## an hour of customers, with something breaking every few minutes: is everything given back?
 	$(PY) -m tests.faults.soak
+
+abuse: programs ## send some 75,000 bad inputs to running servers, for up to an hour; goes on where it was stopped
+	$(PY) -m tests.abuse
+
+audit: .venv/.development ## ask whether a locked package has a known hole; needs the network
+	$(PY) -m pip_audit --strict --disable-pip --require-hashes --requirement requirements.txt
 
 bench: programs ## measure, each ratio beside the floor of the same run; 20 minutes
 	$(PY) -m bench

@@ -9,6 +9,7 @@ import asyncio
 import errno
 from typing import Any
 
+from autobahn.exception import Disconnected
 from daphne.endpoints import build_endpoint_description_strings
 from daphne.http_protocol import HTTPFactory, WebRequest
 from daphne.ws_protocol import WebSocketFactory, WebSocketProtocol
@@ -63,6 +64,8 @@ class BoundedSocket(WebSocketProtocol):
         self.maxMessagePayloadSize = 0
         try:
             super().serverSend(content, binary)
+        except Disconnected as gone:
+            raise ConnectionResetError from gone  # as other servers say it: no fault of anybody's
         finally:
             self.maxMessagePayloadSize = bound
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import random
 from collections.abc import Callable, Iterator
@@ -36,6 +37,31 @@ class Bodies:
         while True:
             yield self.dice.choice(kinds)()
 
+    def generated(self) -> bytes:
+        """Return JSON, or nearly: the true body changed, torn, or a structure that has nothing to do with it."""
+        return self.dice.choice([self._mutated, self._mutated, self._mutated, self._torn, self._free])()
+
+    def recorded(self) -> bytes:
+        """Return what Daraja was seen to send, mostly with something changed."""
+        return self._recording()
+
+    def raw(self) -> bytes:
+        """Return bytes."""
+        return self._bytes()
+
+    def _free(self) -> bytes:
+        """Return any JSON, with literals that Python writes and JSON does not know."""
+        literals = ["1e400", "-1e400", "NaN", "-Infinity", "-0", "0e999999999", "1" * 5_000, "0.0", "true", "nul"]
+        text = self._written(self._value(self.dice.randint(0, 6)))
+        return text.replace(b"0", self.dice.choice(literals).encode(), 1) if self.dice.random() < 0.5 else text
+
+    def _value(self, depth: int) -> Any:
+        if not depth:
+            return self._odd()
+        parts = [self._value(depth - 1) for _part in range(self.dice.randint(0, 3))]
+        names = [self.dice.choice([*NAMES, "Body", "stkCallback", "ResultCode", "Result"]) for _part in parts]
+        return dict(zip(names, parts, strict=True)) if self.dice.random() < 0.7 else parts
+
     def _mutated(self) -> bytes:
         """Return the true callback with one to four things changed."""
         body = json.loads(json.dumps(self.true))
@@ -61,11 +87,14 @@ class Bodies:
         elif what == 1 and isinstance(holder, list):
             holder.append(json.loads(json.dumps(holder[key])))
         elif what == 2 and isinstance(holder, dict):
-            holder[self.dice.choice([*NAMES, "stkCallback", "Body"])] = self.dice.choice(ODD_VALUES)
+            holder[self.dice.choice([*NAMES, "stkCallback", "Body"])] = self._odd()
         elif what == 3:
             holder[key] = _nested(self.dice.choice([3, 40, 200]))  # deeper ones come as plain bytes
         else:
-            holder[key] = self.dice.choice(ODD_VALUES)
+            holder[key] = self._odd()
+
+    def _odd(self) -> Any:
+        return copy.deepcopy(self.dice.choice(ODD_VALUES))  # or a body could come to hold itself
 
     def _written(self, body: Any) -> bytes:
         text = json.dumps(body)
@@ -83,7 +112,7 @@ class Bodies:
         return (
             self.dice.randbytes(size)
             if self.dice.random() < 0.5
-            else self.dice.choice([b"[", b"9", b" ", b'{"a":']) * size
+            else (self.dice.choice([b"[", b"9", b" ", b'{"a":', b'{"Body":[', b"\\u0000", b'"']) * size)[:size]
         )
 
 

@@ -32,8 +32,8 @@ REQUESTS: dict[str, tuple[str, bytes]] = {
 UNDERSTOOD = {None, 201, 400, 403, 411, 413, 415, 431, 501}
 
 
-def frames(dice: random.Random) -> bytes:
-    """Return one to five frames, of which at least one is wrong or useless."""
+def frames(dice: random.Random, *, most: int = 5) -> bytes:
+    """Return one to `most` frames, each of them wrong or useless."""
     wrong = [
         lambda: frame(b"x" * dice.choice([300, 5_000, 70_000])),
         lambda: frame(b"\xff\xfe\x00", opcode=TEXT),
@@ -54,7 +54,7 @@ def frames(dice: random.Random) -> bytes:
         lambda: b"GET / HTTP/1.1\r\n\r\n",
         lambda: frame(b'{"seen":-1}') + frame(b'{"seen":1e400}') + frame(b'{"seen":true}'),
     ]
-    return b"".join(dice.choice(wrong)() for _frame in range(dice.randint(1, 5)))
+    return b"".join(dice.choice(wrong)() for _frame in range(dice.randint(1, most)))
 
 
 HANDSHAKES = [
