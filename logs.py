@@ -78,6 +78,8 @@ def configure(*, json: bool) -> None:
                 # A 404 on a secret path is an attacker's noise, not an event.
                 "django.request": {"level": "ERROR"},
                 "django.security": {"level": "ERROR"},
+                # A traceback for each request that names another host: anybody could fill the disk with them.
+                "django.security.DisallowedHost": {"level": "CRITICAL"},
                 "daphne": {"level": "WARNING"},
                 # Three lines for every socket, with its path, which is all one needs to see the payment.
                 "uvicorn.error": {"level": "WARNING"},

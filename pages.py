@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, ParamSpec
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.translation import gettext as _
 
@@ -71,6 +71,11 @@ def not_found(request: HttpRequest, exception: Any) -> HttpResponse:
     if _is_for_a_machine(request):
         return problem(404, "not_found", _("There is nothing here."))
     return render(request, "404.html", status=404)
+
+
+def nothing_here(request: HttpRequest, **parts: str) -> HttpResponse:
+    """Answer for an address that a library would have, and the shop does not."""
+    raise Http404
 
 
 def server_error(request: HttpRequest) -> HttpResponse:

@@ -7,6 +7,7 @@ from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 
 from demo import demo
+from pages import nothing_here
 from realtime.board.views import live_board
 
 urlpatterns: list[URLPattern | URLResolver] = [
@@ -14,6 +15,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("payments.urls")),
     path("admin/payments/live/", live_board, name="live_board"),  # before the admin, which ends in a catch-all
     path("admin/payments/", include("payments.admin.urls")),
+    # Leads to pages of rows that have none here, and answers 500 to an id of another shape.
+    path("admin/r/<path:row>", nothing_here, name="no_shortcut"),
     path("admin/", admin.site.urls),
     path("i18n/", include("django.conf.urls.i18n")),
 ]
