@@ -66,7 +66,6 @@ class Action(models.TextChoices):
     SAW_PHONE = "saw_phone", _("saw the whole phone number")
     DECIDED = "decided", _("decided")
     RESOLVED = "resolved", _("resolved")
-    REFUNDED = "refunded", _("money sent back by hand")
     COUNTER = "counter", _("asked at the counter")
     PACKED = "packed", _("packed the order")
     HANDED_OVER = "handed_over", _("handed the order over")
