@@ -31,6 +31,20 @@ def refusals(phone_number: str, limit: int = 50) -> list[sqlite3.Row]:
         return db.execute(query, [phone_number, limit]).fetchall()
 
 
+def paid_by_hand(phone_number: str, limit: int = 50) -> list[sqlite3.Row]:
+    """Return what a phone paid without a prompt, the newest first."""
+    query = "SELECT * FROM payments WHERE phone_number = ? AND prompt_id < 0 ORDER BY paid_at DESC LIMIT ?"
+    with record.reading() as db:
+        return db.execute(query, [phone_number, limit]).fetchall()
+
+
+def confirmations(receipt: str) -> list[sqlite3.Row]:
+    """Return what is posted to the shop about a payment by hand, in the order in which it is due."""
+    query = "SELECT * FROM posts WHERE instr(body, CAST(? AS BLOB)) > 0 ORDER BY due_at, id"
+    with record.reading() as db:
+        return db.execute(query, [f'"TransID": "{receipt}"']).fetchall()
+
+
 def deliveries(prompt: Prompt) -> list[sqlite3.Row]:
     """Return the callbacks of a prompt in the order in which they are due."""
     with record.reading() as db:

@@ -39,7 +39,7 @@ def phone_screen(phone: Handset) -> dict[str, Any]:
         "prompt": _question(waiting[0]) if waiting else None,
         "behind": len(waiting) - 1,
         "messages": _messages(phone.phone_number),
-        "events": _events(of_phone, inspection.refusals(phone.phone_number)),
+        "events": _events(of_phone, phone.phone_number),
     }
 
 
@@ -57,16 +57,28 @@ def _question(prompt: Prompt) -> dict[str, Any]:
 # What happened --------------------------------------------------------------------------------------------------
 
 
-def _events(of_phone: list[Prompt], refused: list[sqlite3.Row]) -> list[dict[str, Any]]:
-    """Return pushes and refusals, the newest first."""
+def _events(of_phone: list[Prompt], phone_number: str) -> list[dict[str, Any]]:
+    """Return pushes, refusals and payments by hand, the newest first."""
     events = [(prompt.pushed_at, _prompt_event(prompt)) for prompt in of_phone[:SHOWN_EVENTS]]
-    events += [(row["refused_at"], _refusal_event(row)) for row in refused[:SHOWN_EVENTS]]
+    refused = inspection.refusals(phone_number, limit=SHOWN_EVENTS)
+    events += [(row["refused_at"], _refusal_event(row)) for row in refused]
+    by_hand = inspection.paid_by_hand(phone_number, limit=SHOWN_EVENTS)
+    events += [(row["paid_at"], _by_hand_event(row)) for row in by_hand]
     events.sort(key=lambda event: event[0], reverse=True)
     return [{"clock": exact_clock(moment), **event} for moment, event in events[:SHOWN_EVENTS]]
 
 
 def _refusal_event(row: sqlite3.Row) -> dict[str, Any]:
     return {"tone": "stop", "word": "Push refused", "what": f"HTTP {row['status']}, {row['message']}", "lines": []}
+
+
+def _by_hand_event(row: sqlite3.Row) -> dict[str, Any]:
+    account = f" for {row['account_reference']}" if row["account_reference"] else ""
+    posted = inspection.confirmations(row["receipt"])
+    lines = [{"tone": _SOON_FAILED[one["state"]], "text": _delivery_text(one, "Confirmation")} for one in posted]
+    lost = {"tone": "stop", "text": "No confirmation goes to the shop. The customer can send it the code."}
+    what = f"{sms.shillings(row['amount'])} by hand{account}"
+    return {"tone": "ok", "word": f"Paid {row['receipt']}", "what": what, "lines": lines or [lost]}
 
 
 def _prompt_event(prompt: Prompt) -> dict[str, Any]:
@@ -101,14 +113,14 @@ def _ending(prompt: Prompt) -> str:
     return f"Ends by itself at {exact_clock(prompt.planned_at or 0)}."
 
 
-def _delivery_text(row: sqlite3.Row) -> str:
+def _delivery_text(row: sqlite3.Row, what: str = "Callback") -> str:
     if row["state"] == "sent":
-        return f"Callback at {exact_clock(row['sent_at'])}: the shop answered {row['status']}."
+        return f"{what} at {exact_clock(row['sent_at'])}: the shop answered {row['status']}."
     if row["state"] == "failed":
-        return f"Callback at {exact_clock(row['sent_at'])} did not arrive: {row['problem']}."
+        return f"{what} at {exact_clock(row['sent_at'])} did not arrive: {row['problem']}."
     if row["state"] == "sending":
-        return f"Callback sent at {exact_clock(row['sent_at'])}, no answer so far."
-    return f"Callback due at {exact_clock(row['due_at'])}."
+        return f"{what} sent at {exact_clock(row['sent_at'])}, no answer so far."
+    return f"{what} due at {exact_clock(row['due_at'])}."
 
 
 # The other pages ------------------------------------------------------------------------------------------------

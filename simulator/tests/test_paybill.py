@@ -105,3 +105,18 @@ def test_the_handset_pays_by_hand_and_shows_the_sms(registered: object, control:
     refused = client.post(f"/simulator/phone/{PHONE}/pay/", {**fields, "pin": "0000"}, follow=True).content.decode()
     assert "PIN was not accepted" in refused
     assert control.get("ledger/")["count"] == 1
+
+
+def test_the_phones_page_tells_of_it_and_of_its_confirmation(
+    client: Any, registered: object, control: Control, shop: Shop
+) -> None:
+    receipt = pay(control)["receipt"]
+    eventually(lambda: confirmations(shop))
+    live = f"/simulator/phone/{PHONE}/live/"
+    eventually(lambda: "the shop answered 200" in client.get(live).content.decode())
+    page = client.get(live).content.decode()
+    assert f"Paid {receipt}" in page
+    assert "Ksh600.00 by hand for 7QK3M9TX" in page
+    assert "Confirmation at" in page
+    pay(control, delivery="lost")
+    assert "No confirmation goes to the shop." in client.get(live).content.decode()
