@@ -13,7 +13,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from bench import capacity, embedded, report, results, rows, screens, workers
+from bench import capacity, crowds, embedded, report, results, rows, screens, waiting, workers
 from bench.apps import forget_settings
 from bench.machine import LOAD_CORE, SERVER_CORE, Strangers, description
 from bench.results import Results
@@ -26,12 +26,28 @@ FAILURES = (NotMeasured, Refused, TimeoutError, OSError, AssertionError, SystemE
 
 RESULTS = REPOSITORY / "var" / "bench.json"
 DOCUMENT = REPOSITORY / "docs" / "benchmarks.md"
-ALL_ROWS = rows.ROWS | capacity.ROWS | embedded.ROWS | screens.ROWS | workers.ROWS
+ALL_ROWS = rows.ROWS | capacity.ROWS | crowds.ROWS | embedded.ROWS | screens.ROWS | waiting.ROWS | workers.ROWS
 # What matters most comes first, so that a run that is stopped has it.
 ORDER = (1, 2, 3, 6, 9, 12, 13, 15, 5, 8, 10, 11, 14, 16, 20)
 ROWS = {row: ALL_ROWS[row] for row in sorted(ALL_ROWS, key=lambda row: (*ORDER, row).index(row))}
 # How long each row takes on two quiet cores, to say beforehand how long a run will take.
-SECONDS = {1: 150, 2: 290, 3: 80, 5: 100, 6: 30, 9: 40, 11: 80, 12: 70, 13: 180, 14: 100, 15: 60, 20: 75}
+SECONDS = {
+    1: 150,
+    2: 290,
+    3: 80,
+    5: 100,
+    6: 30,
+    8: 240,
+    9: 40,
+    10: 180,
+    11: 80,
+    12: 70,
+    13: 180,
+    14: 100,
+    15: 60,
+    16: 90,
+    20: 75,
+}
 QUICK_SECONDS, UNKNOWN_SECONDS = 10, 60  # a row; and one that has no figure above
 LAST_WORDS = 3000  # characters of what a server that failed has logged
 

@@ -12,7 +12,7 @@ import requests
 from bench.apps import App, all_three, naive_app, own_database, papo_app, two
 from bench.figures import Line, Target, frames_at, per_core
 from bench.load import Sample, run_load, run_openings, run_overload, run_requests
-from bench.machine import LOAD_CORE, pinned_to
+from bench.machine import LOAD_CORE, memory_kb, pinned_to
 from bench.rows import Plan, Row
 
 CALLERS = 16  # at once, in an overload
@@ -37,7 +37,7 @@ def overload(plan: Plan, directory: Path, services: dict[str, str]) -> list[Line
 def polls(plan: Plan, directory: Path, services: dict[str, str]) -> list[Line]:
     """Row 9: polls that bring nothing new, a 304, over the naive view."""
     with two(papo_app, naive_app, directory, services, payments=1) as (papo, naive), pinned_to(LOAD_CORE):
-        requests_ = {"papo": poll_of_papo(papo), "naive": _poll_of_naive(naive)}
+        requests_ = {"papo": poll_of_papo(papo), "naive": poll_of_naive(naive)}
         rates: dict[str, list[float]] = {"papo": [], "naive": []}
         for _ in range(plan.repetitions):
             for app in (papo, naive):
@@ -67,24 +67,27 @@ def openings(plan: Plan, directory: Path, services: dict[str, str]) -> list[Line
 
 
 def many_pages(plan: Plan, directory: Path, services: dict[str, str]) -> list[Line]:
-    """Row 5: does a push take longer when thousands of other pages are open?"""
+    """Row 5: does a push take longer when thousands of other pages are open, and what does each of them keep?"""
     repetitions = min(plan.few_repetitions, plan.repetitions)
-    needed = (plan.most_pages + plan.pages) * repetitions
+    few, some, most = sizes = (plan.few_pages, plan.pages, plan.most_pages)
+    p50: dict[int, list[float]] = {size: [] for size in sizes}
     with ExitStack() as stack, pinned_to(LOAD_CORE):
         url = stack.enter_context(own_database(services["DATABASE_URL"]))
         urls = {"DATABASE_URL": url, "REDIS_URL": services["REDIS_URL"]}
-        papo = stack.enter_context(papo_app(directory, payments=needed, **urls))
-        few, many = [], []
+        papo = stack.enter_context(papo_app(directory, payments=sum(sizes) * repetitions, **urls))
+        before = memory_kb(papo.process_id)
         for seed in range(repetitions):
-            few.append(_p50(papo, plan.pages, plan, seed))
-            many.append(_p50(papo, plan.most_pages, plan, seed))
-    figure = f"callback → frame, p50, {plan.most_pages} sockets (floor: {plan.pages})"
-    return [Line(5, figure, "ms", median(many), floor=median(few), target=Target(1.25, 1.1))]
-
-
-def _p50(app: App, pages: int, plan: Plan, seed: int) -> float:
-    sample = asyncio.run(run_load(app, pages, rate=plan.rate, seed=seed, completed=plan.pages))
-    return 1000 * frames_at(0.5)(sample)
+            for size in sizes:
+                sample = asyncio.run(run_load(papo, size, rate=plan.rate, seed=seed, completed=min(size, plan.pages)))
+                p50[size].append(1000 * frames_at(0.5)(sample))
+        memory = (sample.memory - before) / most
+    middle = {size: median(each) for size, each in p50.items()}
+    figure = f"callback → frame, p50, {most} sockets (floor: {some})"
+    return [
+        Line(5, figure, "ms", middle[most], floor=middle[some], target=Target(1.25, 1.1)),
+        Line(5, f"  the same, {few} sockets (floor: {some})", "ms", middle[few], floor=middle[some]),
+        Line(5, f"  memory of each of {most} open sockets, after all this", "KB", memory),
+    ]
 
 
 def poll_of_papo(app: App) -> bytes:
@@ -95,7 +98,8 @@ def poll_of_papo(app: App) -> bytes:
     return _get(app, path, f"If-None-Match: {etag}")
 
 
-def _poll_of_naive(app: App) -> bytes:
+def poll_of_naive(app: App) -> bytes:
+    """Return the request of a page that asks again."""
     return _get(app, f"/status/{app.take(1)[0].socket_path.split('/')[3]}/")
 
 

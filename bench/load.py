@@ -26,6 +26,8 @@ OPENED_A_SECOND = 50  # of them, at the very least
 LATE = 1.0  # seconds after which a push counts as lost in an overload
 CALLERS = 16  # connections opened beforehand
 SETTLING = 0.5  # seconds between opening the pages and the first callback
+BUSY = 0.05  # seconds of CPU in SETTLING; less is what a server does for itself
+QUIET_WITHIN = 60.0  # seconds
 PATIENCE = 5.0  # seconds after which a frame counts as lost
 
 
@@ -36,6 +38,7 @@ class Sample:
     frames: list[float] = field(default_factory=list)  # until the page was told; infinite for a page that never was
     answers: list[float] = field(default_factory=list)  # until the callback was answered
     cpu: float = 0.0  # of the server, while the callbacks came
+    memory: float = 0.0  # KB of the server, while the pages were open
     wall: float = 0.0  # from the first callback of an overload to the last answer
 
     @property
@@ -49,20 +52,20 @@ async def run_load(app: App, pages: int, *, rate: float, seed: int, completed: i
     `completed`: only so many of them; the others stay open and hear nothing.
     """
     payments = app.take(pages)
-    async with _open_pages(app, payments) as opened:
+    async with open_pages(app, payments) as opened:
         await asyncio.sleep(SETTLING)
         before = cpu_seconds(app.process_id)
-        with _without_collector():
+        with without_collector():
             some = slice(completed or None)
-            sample = await _complete(app, payments[some], opened[some], rate=rate, seed=seed)
-        sample.cpu = cpu_seconds(app.process_id) - before
+            sample = await complete(app, payments[some], opened[some], rate=rate, seed=seed)
+        sample.cpu, sample.memory = cpu_seconds(app.process_id) - before, memory_kb(app.process_id)
         return sample
 
 
 async def run_overload(app: App, pages: int, *, callers: int) -> Sample:
     """Complete every payment as fast as `callers` at once can; a frame later than LATE after its answer is lost."""
     payments = app.take(pages)
-    async with _open_pages(app, payments) as opened:
+    async with open_pages(app, payments) as opened:
         await asyncio.sleep(SETTLING)
         sample, queue, before = Sample(), deque(payments), cpu_seconds(app.process_id)
         began = time.perf_counter()
@@ -86,14 +89,14 @@ async def run_rolling(app: App, payments: int, *, window: int, rate: float, seed
     def open_next() -> None:
         if coming:
             payment = coming.popleft()
-            waiting.append((payment, asyncio.create_task(_open_page(app, payment, turn, False))))
+            waiting.append((payment, asyncio.create_task(open_page(app, payment, turn))))
 
     for _ in range(window):
         open_next()
     await asyncio.gather(*(page for _, page in waiting))
     await asyncio.sleep(SETTLING)
     before = cpu_seconds(app.process_id)
-    with _without_collector():
+    with without_collector():
         sample = await _complete_in_turn(app, payments, waiting, open_next, rate=rate, seed=seed)
     sample.cpu = cpu_seconds(app.process_id) - before
     for _, page in waiting:
@@ -111,7 +114,7 @@ async def _complete_in_turn(
     rate: float,
     seed: int,
 ) -> Sample:
-    sample, callers, moments = Sample(), [await _new_caller(app) for _ in range(CALLERS)], _poisson(rate, seed)
+    sample, callers, moments = Sample(), [await new_caller(app) for _ in range(CALLERS)], _poisson(rate, seed)
 
     async def visit(payment: Payment, page: Page) -> None:
         await _call(app, callers, payment.request(app.port), page, sample)
@@ -132,11 +135,11 @@ async def _complete_in_turn(
 
 
 async def _keep_calling(app: App, queue: deque[Payment], sample: Sample) -> None:
-    caller = await _new_caller(app)
+    caller = await new_caller(app)
     while queue:
         payment = queue.popleft()
         if caller.is_closed:
-            caller = await _new_caller(app)
+            caller = await new_caller(app)
         left, answer = caller.post(payment.request(app.port))
         sample.answers.append(await answer - left)
     caller.close()
@@ -147,10 +150,10 @@ async def run_requests(app: App, request: bytes, *, count: int, callers: int) ->
     sample, before = Sample(), cpu_seconds(app.process_id)
 
     async def call() -> None:
-        caller = await _new_caller(app)
+        caller = await new_caller(app)
         while len(sample.answers) < count:
             if caller.is_closed:
-                caller = await _new_caller(app)
+                caller = await new_caller(app)
             left, answer = caller.post(request)
             sample.answers.append(await answer - left)
         caller.close()
@@ -164,7 +167,7 @@ async def run_openings(app: App, pages: int, *, offers_deflate: bool) -> tuple[S
     """Open so many pages; return the sample, and how many KB of memory each of them keeps."""
     payments, sample = app.take(pages), Sample()
     before, memory = cpu_seconds(app.process_id), memory_kb(app.process_id)
-    async with _open_pages(app, payments, offers_deflate=offers_deflate) as opened:
+    async with open_pages(app, payments, offers_deflate=offers_deflate) as opened:
         sample.cpu, sample.answers = cpu_seconds(app.process_id) - before, [0.0] * len(opened)
         return sample, (memory_kb(app.process_id) - memory) / len(opened)
 
@@ -172,10 +175,10 @@ async def run_openings(app: App, pages: int, *, offers_deflate: bool) -> tuple[S
 async def count_lost_pages(app: App, pages: int, *, rate: float, idle_seconds: float) -> int:
     """Leave pages open for a while, complete their payments and return how many pages never heard of it."""
     payments = app.take(pages)
-    async with _open_pages(app, payments) as opened:
+    async with open_pages(app, payments) as opened:
         await asyncio.sleep(idle_seconds)
         alive = [(payment, page) for payment, page in zip(payments, opened, strict=True) if not page.is_lost]
-        sample = await _complete(app, *_unzipped(alive), rate=rate, seed=0)
+        sample = await complete(app, *_unzipped(alive), rate=rate, seed=0)
         return len(opened) - len(alive) + sample.lost
 
 
@@ -184,12 +187,13 @@ def _unzipped(pairs: list[tuple[Payment, Page]]) -> tuple[list[Payment], list[Pa
 
 
 @asynccontextmanager
-async def _open_pages(
-    app: App, payments: Sequence[Payment], *, offers_deflate: bool = False
+async def open_pages(
+    app: App, payments: Sequence[Payment], *, offers_deflate: bool = False, kind: type[Page] = Page
 ) -> AsyncIterator[list[Page]]:
+    """Open the pages of `payments`, a few at once, and close them at the end."""
     turn = asyncio.Semaphore(OPENED_AT_ONCE)
     async with asyncio.timeout(OPEN_WITHIN + len(payments) / OPENED_A_SECOND):
-        pages = await asyncio.gather(*(_open_page(app, payment, turn, offers_deflate) for payment in payments))
+        pages = await asyncio.gather(*(open_page(app, payment, turn, offers_deflate, kind) for payment in payments))
     try:
         yield pages
     finally:
@@ -198,18 +202,34 @@ async def _open_pages(
         await asyncio.sleep(SETTLING)
 
 
-async def _open_page(app: App, payment: Payment, turn: asyncio.Semaphore, offers_deflate: bool) -> Page:
+async def open_page(
+    app: App, payment: Payment, turn: asyncio.Semaphore, offers_deflate: bool = False, kind: type[Page] = Page
+) -> Page:
+    """Open the page of a payment when it is its `turn`; it has been told the present state, where that is told."""
     url = f"ws://127.0.0.1:{app.port}{payment.socket_path}"
     async with turn:
-        page = await _connect(app, lambda: Page(url, headers=payment.headers, offers_deflate=offers_deflate))
+        page = await connect(app, lambda: kind(url, headers=payment.headers, offers_deflate=offers_deflate))
         await page.opened
-        if app.greets:
-            await page.greeted
+        if not app.greets:
+            page.expect_no_greeting()
+        await page.greeted
     return page
 
 
-async def _complete(app: App, payments: Sequence[Payment], pages: Sequence[Page], *, rate: float, seed: int) -> Sample:
-    sample, callers = Sample(), [await _new_caller(app) for _ in range(CALLERS)]
+async def until_quiet(app: App) -> None:
+    """Wait until the server has nothing left to do, so that one measurement does not work in the next."""
+    async with asyncio.timeout(QUIET_WITHIN):
+        before = -math.inf
+        while (now := cpu_seconds(app.process_id)) - before > BUSY:
+            before = now
+            await asyncio.sleep(SETTLING)
+
+
+async def complete(
+    app: App, payments: Sequence[Payment], pages: Sequence[Page | None], *, rate: float, seed: int
+) -> Sample:
+    """Complete each payment once, `rate` a second in a Poisson process; None for one that nobody watches."""
+    sample, callers = Sample(), [await new_caller(app) for _ in range(CALLERS)]
     requests = [payment.request(app.port) for payment in payments]
     moments = _poisson(rate, seed)
     running = []
@@ -233,13 +253,15 @@ def _poisson(rate: float, seed: int) -> Iterator[float]:
         yield moment
 
 
-async def _call(app: App, callers: list[Caller], request: bytes, page: Page, sample: Sample) -> None:
+async def _call(app: App, callers: list[Caller], request: bytes, page: Page | None, sample: Sample) -> None:
     while callers and callers[-1].is_closed:
         callers.pop()
-    caller = callers.pop() if callers else await _new_caller(app)
+    caller = callers.pop() if callers else await new_caller(app)
     left, answer = caller.post(request)
     sample.answers.append(await answer - left)
     callers.append(caller)
+    if page is None:
+        return
     try:
         async with asyncio.timeout(PATIENCE):
             sample.frames.append(await page.told - left)
@@ -247,11 +269,13 @@ async def _call(app: App, callers: list[Caller], request: bytes, page: Page, sam
         sample.frames.append(math.inf)
 
 
-async def _new_caller(app: App) -> Caller:
-    return await _connect(app, Caller)
+async def new_caller(app: App) -> Caller:
+    """Return a connection for one request after the other."""
+    return await connect(app, Caller)
 
 
-async def _connect(app: App, protocol: Callable[[], Connected]) -> Connected:
+async def connect(app: App, protocol: Callable[[], Connected]) -> Connected:
+    """Connect to the server from the next of its addresses."""
     address = next(app.addresses)
     loop = asyncio.get_running_loop()
     _, connected = await loop.create_connection(
@@ -261,7 +285,7 @@ async def _connect(app: App, protocol: Callable[[], Connected]) -> Connected:
 
 
 @contextmanager
-def _without_collector() -> Iterator[None]:
+def without_collector() -> Iterator[None]:
     """Keep the garbage collector's pauses in this process out of the figures."""
     gc.collect()
     gc.disable()

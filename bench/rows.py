@@ -33,6 +33,7 @@ class Plan:
     few_repetitions: int = 3  # of what takes long
     long_repetitions: int = 2  # of what takes a minute
     rate: float = 100
+    few_pages: int = 50
     pages: int = 500
     alone: int = 100  # payments whose page is the only one open
     long_payments: int = 6000  # a minute at `rate`
@@ -41,6 +42,7 @@ class Plan:
     idle_seconds: float = 60
     many_pages: int = 1000
     most_pages: int = 5000
+    storm_pages: int = 2000
     polls: int = 2000
     screens: int = 40
 
@@ -49,6 +51,7 @@ QUICK = Plan(
     repetitions=1,
     few_repetitions=1,
     long_repetitions=1,
+    few_pages=5,
     pages=20,
     alone=5,
     long_payments=20,
@@ -57,6 +60,7 @@ QUICK = Plan(
     idle_seconds=1,
     many_pages=20,
     most_pages=40,
+    storm_pages=20,
     polls=40,
     screens=2,
 )

@@ -79,14 +79,58 @@ class Page(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self._lose()
-        if not self.opened.done():
-            self.opened.set_exception(Refused("The server hung up before the socket was open."))
+        for future in (self.opened, self.greeted):
+            if not future.done():
+                future.set_exception(Refused("The server hung up before the socket was open and had said anything."))
+                future.exception()  # nobody may be waiting for it
+
+    def expect_no_greeting(self) -> None:
+        """Take the page as greeted: its server says nothing before there is something new."""
+        if not self.greeted.done():
+            self.greeted.set_result(None)
 
     def leave(self) -> None:
         if not self._transport.is_closing():
             self._protocol.send_close(1001)
             self._flush()
             self._transport.close()
+
+
+class Onlooker(Page):
+    """One of thousands: once it is open it looks only for the word, so that the last one's time is the server's."""
+
+    TEXT = 0x81  # the first byte of a text frame that is the whole message
+
+    def data_received(self, data: bytes) -> None:
+        if not self.greeted.done() or data[0] != self.TEXT:
+            super().data_received(data)
+        elif b"COMPLETED" in data and not self.told.done():
+            self.told.set_result(time.perf_counter())
+
+
+class Stream(asyncio.Protocol):
+    """A page that listens to server-sent events; what it is told it throws away."""
+
+    def __init__(self, path: str, port: int) -> None:
+        self._request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAccept: text/event-stream\r\n\r\n"
+        self.begun = asyncio.get_running_loop().create_future()
+        self.is_lost = False
+
+    def connection_made(self, transport: Any) -> None:
+        self._transport = transport
+        transport.write(self._request.encode())
+
+    def data_received(self, data: bytes) -> None:
+        if not self.begun.done() and b"data:" in data:
+            self.begun.set_result(None)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.is_lost = True
+        if not self.begun.done():
+            self.begun.set_exception(Refused("The server hung up on a stream."))
+
+    def leave(self) -> None:
+        self._transport.close()
 
 
 class Caller(asyncio.Protocol):

@@ -7,7 +7,7 @@ from typing import Any
 
 ANSWER = b'{"ResultCode": 0, "ResultDesc": "Accepted"}'
 
-_sends: dict[str, Any] = {}  # of the open sockets, by payment
+_sends: dict[str, list[Any]] = {}  # of the open sockets, by payment
 
 
 async def body_of(receive: Any) -> bytes:
@@ -27,17 +27,17 @@ async def accept(send: Any) -> None:
 async def watch(payment_id: str, receive: Any, send: Any) -> None:
     """Keep a socket until it goes."""
     await receive()
-    _sends[payment_id] = send
+    _sends.setdefault(payment_id, []).append(send)
     await send({"type": "websocket.accept"})
     while (await receive())["type"] != "websocket.disconnect":
         pass
-    del _sends[payment_id]
+    _sends[payment_id].remove(send)
 
 
 async def push(payment_id: str) -> None:
-    if send := _sends.get(payment_id):
-        frame = json.dumps({"transaction_id": payment_id, "status": "COMPLETED"})
-        await send({"type": "websocket.send", "text": frame})
+    frame = {"type": "websocket.send", "text": json.dumps({"transaction_id": payment_id, "status": "COMPLETED"})}
+    for send in tuple(_sends.get(payment_id, ())):
+        await send(frame)
 
 
 def receipt_in(body: bytes) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 
@@ -13,6 +14,8 @@ from django.urls import path
 from django.views.decorators.csrf import csrf_exempt
 
 from bench.naive.models import Transaction
+
+KEEP_ALIVE = 20  # seconds, before a proxy takes the stream for dead
 
 
 @csrf_exempt
@@ -50,7 +53,11 @@ async def changes(group: str) -> AsyncIterator[str]:
     try:
         yield f"data: {json.dumps({'status': 'PENDING'})}\n\n"
         while True:
-            message = await layer.receive(channel)
+            try:
+                message = await asyncio.wait_for(layer.receive(channel), KEEP_ALIVE)
+            except TimeoutError:
+                yield ": still here\n\n"
+                continue
             yield f"data: {json.dumps({'status': message['status'], 'receipt': message['receipt']})}\n\n"
     finally:
         await layer.group_discard(group, channel)
