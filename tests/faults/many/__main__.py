@@ -1,0 +1,112 @@
+"""`make faults`, its second half: every fault of Daraja, payment by payment, and its table in docs/reliability.md.
+
+It can be stopped at any time and goes on where it was: each finished slice is a line of var/many.jsonl.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.faults.many.run import Slice, lied_to
+from tests.faults.many.table import write
+from tests.faults.many.ways import FAULTS, Fault
+from tests.faults.rig.cluster import running_cluster
+from tests.server import REPOSITORY
+
+RESULTS = REPOSITORY / "var" / "many.jsonl"
+AT_A_TIME = 250  # payments in a slice
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What Papo runs on."""
+
+    name: str
+    workers: int
+    services: bool
+
+
+PROFILES = (
+    Profile("PostgreSQL and Redis, two processes", 2, services=True),
+    Profile("SQLite, two processes", 2, services=False),
+    Profile("SQLite, one process", 1, services=False),
+)
+
+
+def main() -> int:
+    options = _options()
+    RESULTS.parent.mkdir(parents=True, exist_ok=True)
+    give_up = time.monotonic() + options.minutes * 60
+    for profile in PROFILES:
+        if not options.profiles or profile.name in options.profiles:
+            _go_on(profile, options.faults, share=options.share, give_up=give_up)
+    write(list(results()))
+    return 1 if any(result["violations"] for result in results()) else 0
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.faults.many", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=60, help="after which no slice begins; default 60")
+    parser.add_argument("--share", type=float, default=1, help="of each fault's payments; default 1, which is all")
+    parser.add_argument("--faults", nargs="*", default=[], help="only these, by their numbers; default all")
+    parser.add_argument("--profiles", nargs="*", default=[], help="only these set-ups, by their names; default all")
+    return parser.parse_args()
+
+
+def _go_on(profile: Profile, numbers: list[str], *, share: float, give_up: float) -> None:
+    todo = [
+        (fault, missing)
+        for fault in FAULTS
+        if not numbers or fault.number in numbers
+        if (missing := round(fault.payments * share) - _done(profile, fault)) > 0
+    ]
+    if not todo or time.monotonic() > give_up:
+        return
+    directory = Path(tempfile.mkdtemp(prefix="papo-many-"))
+    print(f"{profile.name}: histories in {directory}", flush=True)
+    with (
+        running_cluster(
+            directory, workers=profile.workers, services=profile.services, seed=random.randrange(10**6)
+        ) as cluster,
+        lied_to(cluster) as between,
+    ):
+        for fault, missing in todo:
+            while missing > 0 and time.monotonic() < give_up:
+                payments, seed = min(missing, AT_A_TIME), random.randrange(10**6)
+                begin = time.monotonic()
+                verdict = Slice(cluster, between, fault, payments=payments, seed=seed).run()
+                missing -= payments
+                where = f"{fault.number}, seed {seed}, {directory}"
+                verdict.violations = [f"{violation} [{where}]" for violation in verdict.violations]
+                _keep({"profile": profile.name, "fault": fault.number, "seed": seed, **vars(verdict)})
+                taken = time.monotonic() - begin
+                print(f"  {fault.number}: {dict(verdict.counts)} in {taken:.0f} s", *verdict.violations, sep="\n    ")
+                sys.stdout.flush()
+
+
+def _done(profile: Profile, fault: Fault) -> int:
+    mine = [result for result in results() if (result["profile"], result["fault"]) == (profile.name, fault.number)]
+    return sum(result["counts"]["customers"] for result in mine)
+
+
+def _keep(result: dict[str, Any]) -> None:
+    with RESULTS.open("a") as file:
+        file.write(json.dumps(result) + "\n")
+
+
+def results() -> Iterator[dict[str, Any]]:
+    if RESULTS.exists():
+        yield from map(json.loads, RESULTS.read_text().splitlines())
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
