@@ -45,6 +45,7 @@ format: .venv/.development ## put the code into shape
 
 faults: programs ## break the whole shop in every way, for up to an hour; goes on where it was stopped
 	$(PY) -m tests.faults.rig
+	$(PY) -m tests.faults.many
 
 soak: programs ## an hour of customers, with something breaking every few minutes: is everything given back?
 	$(PY) -m tests.faults.soak

@@ -120,7 +120,7 @@ def _outcome(
     stack: Stack, crowd: Crowd, nemesis: Nemesis, sampler: Sampler, *, record: Path, minutes: float, rate: float
 ) -> Outcome:
     busy = sampler.of("load")
-    money = judge(stack, record, crowd.visitors)
+    money = judge(stack, record, crowd.shoppers)
     cores = (busy[-1]["cpu_seconds"] - busy[0]["cpu_seconds"]) / (busy[-1]["seconds"] - busy[0]["seconds"])
     outcome = Outcome(
         minutes=minutes,

@@ -4,30 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import json
 import os
 import random
 import subprocess
 import sys
 import time
-import uuid
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import Any
 
-import urllib3
 from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
 
+from tests.faults.many.shoppers import ADDRESSES, Counter, Shopper
 from tests.faults.rig.history import History
 from tests.faults.rig.pages import Page
 from tests.production.stack import Stack
 from tests.server import REPOSITORY
 
-ADDRESSES = [f"127.0.0.{number}" for number in range(2, 12)]  # nginx counts pushes and sockets by address
-PATIENCE = 75.0  # seconds that a customer goes on clicking
-AGAIN_AFTER = 0.7  # seconds
 LOOKS_FOR = 25.0  # seconds that a customer looks at a page that does not end
 GOOD = {"outcome": "paid", "delivery": "once"}
 # What one payment in four is; the others are GOOD.
@@ -44,34 +37,19 @@ ODD = [
 _numbers = itertools.count(1)
 
 
-@dataclass
-class Visitor:
-    """One customer: a phone, an order, a payment, and what the pages showed that none may show."""
-
-    phone_number: str
-    address: str
-    plan: dict[str, str]
-    key: str = field(default_factory=lambda: uuid.uuid4().hex)
-    order_id: str = ""
-    transaction_id: str = ""
-    was_accepted: bool = False  # the shop had Daraja's id
-    violations: list[str] = field(default_factory=list)
-
-
 class Crowd:
     """Everybody. `loop`: where pages and visits live; what blocks goes to threads."""
 
     def __init__(
         self, stack: Stack, simulator_url: str, history: History, loop: asyncio.AbstractEventLoop, seed: int
     ) -> None:
-        self.stack, self.simulator_url, self.history, self.loop = stack, simulator_url, history, loop
-        self.dice = random.Random(seed)
-        self.visitors: list[Visitor] = []
+        self.stack, self.history, self.loop = stack, history, loop
+        self.counter, self.dice = Counter(stack.base_url, simulator_url, history), random.Random(seed)
+        self.shoppers: list[Shopper] = []
         self._pages: set[Page] = set()
         self._visits: set[asyncio.Task[None]] = set()
-        self._pools = {address: urllib3.PoolManager(source_address=(address, 0)) for address in ADDRESSES}
         loop.call_soon_threadsafe(loop.set_default_executor, ThreadPoolExecutor(32))
-        self._pools[ADDRESSES[0]].request("POST", f"{simulator_url}/api/default/", json=GOOD, timeout=10)
+        self.counter.simulate("default/", **GOOD)
 
     def come(self, *, rate: float, seconds: float) -> None:
         """Let `rate` customers a second come for so long; return when the last one has left."""
@@ -98,65 +76,34 @@ class Crowd:
 
     async def _visit(self, number: int) -> None:
         plan = self.dice.choice(ODD) if self.dice.random() < 0.25 else GOOD
-        visitor = Visitor(f"25479{number:07d}", ADDRESSES[number % len(ADDRESSES)], plan)
-        self.visitors.append(visitor)
+        shopper = Shopper(f"25479{number:07d}", plan, ADDRESSES[number % len(ADDRESSES)])
+        self.shoppers.append(shopper)
         if plan is not GOOD:
-            await asyncio.to_thread(self._tell_phone, visitor)
-        await asyncio.to_thread(self._buy, visitor)
-        if visitor.transaction_id:
-            await asyncio.to_thread(self._get, visitor, f"/payments/{visitor.transaction_id}/")
+            await asyncio.to_thread(self.counter.tell_phone, shopper.phone_number, plan)
+        await asyncio.to_thread(self.counter.order, shopper)
+        await asyncio.to_thread(self.counter.push, shopper)
+        if shopper.transaction_id:
+            await self._get(shopper, f"/payments/{shopper.transaction_id}/")
             devices = 2 if self.dice.random() < 0.1 else 1
-            await asyncio.gather(*(self._look(visitor) for _device in range(devices)))
+            await asyncio.gather(*(self._look(shopper) for _device in range(devices)))
 
-    def _tell_phone(self, visitor: Visitor) -> None:
-        url = f"{self.simulator_url}/api/phones/{visitor.phone_number}/"
-        self._pools[visitor.address].request("POST", url, json=visitor.plan, timeout=10)
+    async def _get(self, shopper: Shopper, path: str) -> None:
+        await asyncio.to_thread(self.counter.ask, "GET", shopper, path)
 
-    def _buy(self, visitor: Visitor) -> None:
-        items = {"items": [{"sku": "unga-2kg", "quantity": 1}]}
-        visitor.order_id = self._insist(visitor, "/api/orders/", items, "order_id").get("order_id", "")
-        push = {"order_id": visitor.order_id, "phone_number": visitor.phone_number}
-        answer = self._insist(visitor, "/payments/stk-push/", push, "transaction_id")
-        visitor.transaction_id = answer.get("transaction_id", "")
-        visitor.was_accepted = bool(answer.get("checkout_request_id"))
-
-    def _insist(self, visitor: Visitor, path: str, body: dict[str, Any], wanted: str) -> dict[str, Any]:
-        """Post until something answers with `wanted`; the same key makes every repetition harmless."""
-        give_up = time.monotonic() + PATIENCE
-        headers = {"Idempotency-Key": f"{visitor.key}{path}"}
-        while time.monotonic() < give_up:
-            document = self._ask("POST", visitor, path, json=body, headers=headers)
-            if wanted in document and document.get("code") != "daraja_unreachable":
-                return document
-            time.sleep(AGAIN_AFTER)
-        return {}
-
-    def _get(self, visitor: Visitor, path: str) -> dict[str, Any]:
-        return self._ask("GET", visitor, path)
-
-    def _ask(self, method: str, visitor: Visitor, path: str, **more: Any) -> dict[str, Any]:
-        url = f"{self.stack.base_url}{path}"
-        try:
-            answer = self._pools[visitor.address].request(method, url, timeout=35, retries=False, **more)
-            return dict(json.loads(answer.data)) if "json" in answer.headers.get("Content-Type", "") else {}
-        except (urllib3.exceptions.HTTPError, ValueError) as error:
-            self.history.note(visitor.phone_number, "no answer", path=path, error=type(error).__name__)
-            return {}
-
-    async def _look(self, visitor: Visitor) -> None:
+    async def _look(self, shopper: Shopper) -> None:
         """Watch as a customer does: some only poll, some put the page away for a moment, all leave after a while."""
         if self.dice.random() < 0.1:
-            path = f"/payments/status/?transaction_id={visitor.transaction_id}&since=1&wait=8"
-            await asyncio.to_thread(self._get, visitor, path)
+            path = f"/payments/status/?transaction_id={shopper.transaction_id}&since=1&wait=8"
+            await self._get(shopper, path)
         version = 0
         if self.dice.random() < 0.2:
-            version = await self._watch(visitor, self.dice.uniform(0.2, 1.5), version)
+            version = await self._watch(shopper, self.dice.uniform(0.2, 1.5), version)
             await asyncio.sleep(self.dice.uniform(0.5, 3))
-        await self._watch(visitor, LOOKS_FOR, version)
+        await self._watch(shopper, LOOKS_FOR, version)
 
-    async def _watch(self, visitor: Visitor, seconds: float, version: int) -> int:
+    async def _watch(self, shopper: Shopper, seconds: float, version: int) -> int:
         seed = self.dice.randrange(10**6)
-        page = Page(self.stack.base_url, visitor.transaction_id, self.history, seed, address=visitor.address)
+        page = Page(self.stack.base_url, shopper.transaction_id, self.history, seed, address=shopper.address)
         self._pages.add(page)
         living = asyncio.create_task(page.live())
         try:
@@ -169,8 +116,8 @@ class Crowd:
             with suppress(asyncio.CancelledError):
                 await living
         if page.version and page.version < version:
-            visitor.violations.append(f"I4: a page opened again showed version {page.version} after {version}")
-        visitor.violations += [f"I4: {violation}" for violation in page.violations]
+            shopper.violations.append(f"I4: a page opened again showed version {page.version} after {version}")
+        shopper.violations += [f"I4: {violation}" for violation in page.violations]
         return page.version
 
 
