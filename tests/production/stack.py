@@ -84,12 +84,12 @@ class Process:
 
     @property
     def pid(self) -> int:
-        assert self._process is not None, "it does not run"
-        return self._process.pid
+        assert self.process is not None, "it does not run"
+        return self.process.pid
 
     @property
     def is_alive(self) -> bool:
-        return self._process is not None and self._process.poll() is None
+        return self.process is not None and self.process.poll() is None
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> None:
         if self.process is not None:

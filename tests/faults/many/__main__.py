@@ -16,14 +16,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.faults.many import back, hand, ways
 from tests.faults.many.run import Slice, lied_to
 from tests.faults.many.table import write
-from tests.faults.many.ways import FAULTS, Fault
 from tests.faults.rig.cluster import running_cluster
 from tests.server import REPOSITORY
 
 RESULTS = REPOSITORY / "var" / "many.jsonl"
+FAULTS: list[Any] = [*ways.FAULTS, *hand.FAULTS, *back.FAULTS]
+SLICES: dict[type, Any] = {ways.Fault: Slice, hand.HandFault: hand.HandSlice, back.BackFault: back.BackSlice}
 AT_A_TIME = 250  # payments in a slice
+SHOWN = 5  # violations of a slice; all of them are kept
 
 
 @dataclass(frozen=True)
@@ -83,17 +86,21 @@ def _go_on(profile: Profile, numbers: list[str], *, share: float, give_up: float
             while missing > 0 and time.monotonic() < give_up:
                 payments, seed = min(missing, AT_A_TIME), random.randrange(10**6)
                 begin = time.monotonic()
-                verdict = Slice(cluster, between, fault, payments=payments, seed=seed).run()
+                verdict = SLICES[type(fault)](cluster, between, fault, payments=payments, seed=seed).run()
                 missing -= payments
                 where = f"{fault.number}, seed {seed}, {directory}"
                 verdict.violations = [f"{violation} [{where}]" for violation in verdict.violations]
                 _keep({"profile": profile.name, "fault": fault.number, "seed": seed, **vars(verdict)})
                 taken = time.monotonic() - begin
-                print(f"  {fault.number}: {dict(verdict.counts)} in {taken:.0f} s", *verdict.violations, sep="\n    ")
+                print(
+                    f"  {fault.number}: {dict(verdict.counts)} in {taken:.0f} s",
+                    *verdict.violations[:SHOWN],
+                    sep="\n    ",
+                )
                 sys.stdout.flush()
 
 
-def _done(profile: Profile, fault: Fault) -> int:
+def _done(profile: Profile, fault: Any) -> int:
     mine = [result for result in results() if (result["profile"], result["fault"]) == (profile.name, fault.number)]
     return sum(result["counts"]["customers"] for result in mine)
 

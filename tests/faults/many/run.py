@@ -179,9 +179,10 @@ class Slice:
     def _judge_steps(self, visit: Visit, order: dict[str, Any], prompts: int, verdict: Verdict) -> None:
         if prompts > len(visit.shopper.transaction_ids):
             verdict.accuse(visit.shopper, f"a phone was prompted {prompts} times")
-        versions = [payment["version"] for payment in order.get("payments", [])]
-        if visit.way.version and versions != [visit.way.version]:
-            verdict.accuse(visit.shopper, f"I4: the versions are {versions}")
+        # On a busy machine even a punctual callback may come after expiry: then FAILED is one step more.
+        steps = [payment["version"] - payment["late"] for payment in order.get("payments", [])]
+        if visit.way.version and steps != [visit.way.version]:
+            verdict.accuse(visit.shopper, f"I4: the versions are {steps}")
 
     def _judge_page(self, visit: Visit, page: Page, payments: Sequence[dict[str, Any]], verdict: Verdict) -> None:
         payment = next((each for each in payments if each["transaction_id"] == page.transaction_id), None)

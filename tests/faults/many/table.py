@@ -5,9 +5,10 @@ from __future__ import annotations
 from statistics import quantiles
 from typing import Any
 
-from tests.faults.many.ways import FAULTS
+from tests.faults.many import back, hand, ways
 from tests.server import REPOSITORY
 
+FAULTS = [*ways.FAULTS, *hand.FAULTS, *back.FAULTS]
 DOCUMENT = REPOSITORY / "docs" / "reliability.md"
 BEGIN, END = (
     "<!-- begin of what `make faults` counts by payment -->",

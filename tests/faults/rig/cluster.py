@@ -30,6 +30,8 @@ CREDENTIALS = {
     "MPESA_CONSUMER_SECRET": "rig-secret",
     "MPESA_PASSKEY": "rig-passkey",
     "MPESA_SHORTCODE": "174379",
+    "MPESA_INITIATOR_NAME": "rig",
+    "MPESA_INITIATOR_PASSWORD": "rig-operator",
 }
 PHONES_TAKE = {
     "SIMULATOR_ANSWER_SECONDS": "0.4",
@@ -159,6 +161,7 @@ def _settings(cluster: Cluster) -> dict[str, str]:
         "DARAJA_TIMEOUT_SECONDS": "2",
         "MPESA_QUERY_AFTER_SECONDS": str(QUERY_AFTER),
         "MPESA_EXPIRE_AFTER_SECONDS": str(EXPIRE_AFTER),
+        "MPESA_RESULT_WITHIN_SECONDS": "8",
         "TRUSTED_PROXIES": "127.0.0.1",
         "RATE_LIMITS": "off",
         **CREDENTIALS,
