@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -10,9 +11,10 @@ from django.conf import settings
 from django.db.models import Count, Max, OuterRef, QuerySet, Subquery
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
-from payments.models import Delivery, Status, Transaction, TransactionEvent
+from payments.models import Delivery, Reason, Source, Status, Transaction, TransactionEvent
 from payments.phone_numbers import mask_local
 from payments.search import Search
 
@@ -53,35 +55,46 @@ def changed_since(cursor: int) -> list[UUID]:
 
 
 def row(payment: Any) -> dict[str, Any]:
-    """Return one line of the feed; times in seconds."""
+    """Return one line of the feed; `at` in milliseconds.
+
+    As text where that costs nothing: a template's filters take five times as long, for 25 lines four times a second.
+    """
     tone = "info" if payment.under_review else _TONES[payment.status]
     settled_at = payment.completed_at or payment.failed_at
+    created, on_screen = timezone.localtime(payment.created_at), _on_screen(payment)
     return {
-        "id": payment.pk,
-        "version": payment.version,
-        "at": int(payment.created_at.timestamp() * 1000),
-        "created": timezone.localtime(payment.created_at),
-        "is_today": timezone.localtime(payment.created_at).date() == timezone.localdate(),
+        "id": str(payment.pk),
+        "version": str(payment.version),
+        "at": str(int(created.timestamp() * 1000)),
+        "created": created.isoformat(timespec="seconds"),
+        "clock": _clock(created),
         "url": reverse("admin:payments_transaction_change", args=[payment.pk]),
         "order": payment.order.number,
         "phone": mask_local(payment.phone_number),
-        "amount": payment.amount,
+        "amount": f"{payment.amount:,}",
         "tone": tone,
         "icon": _ICONS[tone],
         "word": _word(payment),
         "mark": _mark(payment),
-        "heard_by": payment.get_settled_by_display() if settled_at else "",
-        "took": (settled_at - payment.created_at).total_seconds() if settled_at else None,
-        "on_screen": _on_screen(payment),
-        "attempt": payment.attempt,
+        "heard_by": str(Source(payment.settled_by).label) if settled_at and payment.settled_by else "",
+        "took": f"{(settled_at - payment.created_at).total_seconds():.1f} s" if settled_at else "",
+        "on_screen": "" if on_screen is None else f"{on_screen:.2f} s",
+        "attempt": _("try %(attempt)s") % {"attempt": payment.attempt} if payment.attempt > 1 else "",
         "receipt": payment.mpesa_receipt_number or "",
     }
+
+
+def _clock(created: datetime) -> str:
+    is_today = created.date() == timezone.localdate()
+    return f"{created:%H:%M:%S}" if is_today else date_format(created, "j M H:i")
 
 
 def _word(payment: Transaction) -> str:
     if payment.under_review:
         return _("Under review")
-    return payment.get_reason_display() if payment.status == Status.FAILED else payment.get_status_display()
+    if payment.status == Status.FAILED and payment.reason:
+        return str(Reason(payment.reason).label)
+    return str(Status(payment.status).label)
 
 
 def _mark(payment: Transaction) -> str:
