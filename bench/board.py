@@ -1,4 +1,4 @@
-"""How long the board's counts take: `python -m tests.services python -m bench.board [payments …]`.
+"""How long the board's counts take: `python -m tests.services python -m bench.board [--plans FILE] [payments …]`.
 
 A payment every 2.6 seconds, 33,000 a day: the shop is equally busy at each size, only its past is longer.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from bench.plans import SIZES, Looks, compare
+from bench.plans import Looks, compare
 
 GAP = 2.592  # seconds from one payment to the next: 1,000,000 in 30 days
 TOLD = """
@@ -43,5 +43,4 @@ def looks_at(size: int) -> Looks:
 
 
 if __name__ == "__main__":
-    sizes = [int(size) for size in sys.argv[1:]] or SIZES
-    compare(looks_at, sizes=sizes, what="Count", gap=GAP, and_fill=TOLD)
+    compare(looks_at, sys.argv[1:], what="Count", gap=GAP, and_fill=TOLD)

@@ -6,9 +6,13 @@ in the database that tests/services.py starts and ends.
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
-from collections.abc import Callable, Iterable
+import textwrap
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "settings")
@@ -49,12 +53,37 @@ FROM generate_series(%(first)s, %(last)s) n;
 TABLES = ("shop_order", "payments_transaction", "payments_transactionevent")
 
 Looks = dict[str, Callable[[], Any]]
+LONGEST_LINE = 400  # characters of a plan's line that are written down; a list of 200 ids is longer
+
+
+@dataclass(frozen=True)
+class Explained:
+    """What one look costs. `milliseconds`: of all its statements; `plans`: each statement with its plan."""
+
+    milliseconds: float
+    plans: list[tuple[str, str]]
+
+    @property
+    def used(self) -> str:
+        """What it reads: indexes, and tables from end to end."""
+        plans = "\n".join(plan for _sql, plan in self.plans)
+        used = re.findall(r"(?:using|Bitmap Index Scan on) (\w+)", plans)
+        used += [f"all of {table}" for table in re.findall(r"Seq Scan on (\w+)", plans)]
+        return ", ".join(dict.fromkeys(used))
 
 
 def compare(
-    looks_at: Callable[[int], Looks], *, sizes: Iterable[int], what: str, gap: float, and_fill: str = ""
+    looks_at: Callable[[int], Looks],
+    arguments: list[str],
+    *,
+    what: str,
+    gap: float,
+    and_fill: str = "",
 ) -> None:
-    """Print a table of the looks at each size; `gap`: seconds from one payment to the next."""
+    """Print a table of the looks at each size; `gap`: seconds from one payment to the next.
+
+    `arguments`: sizes, none for all; after `--plans` the file that the plans are written into.
+    """
     import django
 
     django.setup()
@@ -62,20 +91,49 @@ def compare(
     from django.db import connection
 
     call_command("migrate", verbosity=0)
-    found: dict[str, list[float]] = {}
-    used: dict[str, str] = {}
-    sizes, have = list(sizes), 0
+    sizes, into = _read_arguments(arguments)
+    found: dict[str, list[Explained]] = {}
+    have = 0
     for size in sizes:
         with connection.cursor() as cursor:
             _fill(cursor, FILL + and_fill, {"first": have + 1, "last": size, "gap": gap})
         have = size
         for name, look in looks_at(size).items():
-            milliseconds, used[name] = _explained(look)
-            found.setdefault(name, []).append(milliseconds)
-    print(f"| {what} | " + " | ".join(f"{size:,}" for size in sizes) + " | Indexes |")
-    print("|---|" + "---:|" * len(sizes) + "---|")
-    for name, times in found.items():
-        print(f"| {name} | " + " | ".join(f"{time:.2f} ms" for time in times) + f" | {used[name]} |")
+            found.setdefault(name, []).append(_explained(look))
+    print("\n".join(_table(what, sizes, found)))
+    if into:
+        into.write_text("\n".join(_written(sizes, found)) + "\n")
+
+
+def _read_arguments(arguments: list[str]) -> tuple[list[int], Path | None]:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("sizes", nargs="*", type=int)
+    parser.add_argument("--plans", type=Path)
+    read = parser.parse_args(arguments)
+    return read.sizes or list(SIZES), read.plans
+
+
+def _table(what: str, sizes: list[int], found: dict[str, list[Explained]]) -> list[str]:
+    lines = [f"| {what} | " + " | ".join(f"{size:,}" for size in sizes) + " | Indexes |"]
+    lines.append("|---|" + "---:|" * len(sizes) + "---|")
+    for name, looks in found.items():
+        times = " | ".join(f"{look.milliseconds:.2f} ms" for look in looks)
+        lines.append(f"| {name} | {times} | {looks[-1].used} |")
+    return lines
+
+
+def _written(sizes: list[int], found: dict[str, list[Explained]]) -> list[str]:
+    """Return every statement once, and below it its plan at each size."""
+    lines = []
+    for name, looks in found.items():
+        lines += ["", f"## {name[:1].upper()}{name[1:]}"]
+        for number, (sql, _plan) in enumerate(looks[-1].plans):
+            lines += ["", "```sql", *textwrap.wrap(sql, 118, break_long_words=False), "```"]
+            for size, look in zip(sizes, looks, strict=True):
+                if number < len(look.plans):
+                    plan = [line[:LONGEST_LINE] for line in look.plans[number][1].splitlines()]
+                    lines += ["", f"{size:,} payments:", "", "```", *plan, "```"]
+    return lines
 
 
 def _fill(cursor: Any, statements: str, numbers: dict[str, Any]) -> None:
@@ -97,8 +155,8 @@ def _fill(cursor: Any, statements: str, numbers: dict[str, Any]) -> None:
     cursor.execute("VACUUM ANALYZE")
 
 
-def _explained(look: Callable[[], Any]) -> tuple[float, str]:
-    """Return the milliseconds of all statements of a look, and what they read."""
+def _explained(look: Callable[[], Any]) -> Explained:
+    """Return what all statements of a look take together, the best of some runs."""
     from django.db import connection
 
     asked: list[tuple[str, Any]] = []
@@ -109,13 +167,14 @@ def _explained(look: Callable[[], Any]) -> tuple[float, str]:
 
     with connection.execute_wrapper(note):
         look()
-    best, plans = float("inf"), ""
-    for _run in range(RUNS):
-        plans = "\n".join(_plan(sql, params) for sql, params in asked)
-        best = min(best, sum(float(time) for time in re.findall(r"Execution Time: ([0-9.]+) ms", plans)))
-    used = re.findall(r"(?:using|Bitmap Index Scan on) (\w+)", plans)
-    used += [f"all of {table}" for table in re.findall(r"Seq Scan on (\w+)", plans)]
-    return best, ", ".join(dict.fromkeys(used))
+    runs = [_once(asked) for _run in range(RUNS)]
+    return min(runs, key=lambda run: run.milliseconds)
+
+
+def _once(asked: list[tuple[str, Any]]) -> Explained:
+    plans = [(sql, _plan(sql, params)) for sql, params in asked]
+    times = (re.findall(r"Execution Time: ([0-9.]+) ms", plan) for _sql, plan in plans)
+    return Explained(sum(float(time) for (time,) in times), plans)
 
 
 def _plan(sql: str, params: Any) -> str:

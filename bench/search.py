@@ -1,4 +1,4 @@
-"""How long the desk's searches take: `python -m tests.services python -m bench.search [payments …]`."""
+"""How long the desk's searches take: `python -m tests.services python -m bench.search [--plans FILE] [payments …]`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 from functools import partial
 from typing import Any
 
-from bench.plans import SIZES, Looks, compare
+from bench.plans import Looks, compare
 
 PAGE = 100  # payments
 GAP = 20  # seconds from one payment to the next
@@ -45,4 +45,4 @@ def looks_at(size: int) -> Looks:
 
 
 if __name__ == "__main__":
-    compare(looks_at, sizes=[int(size) for size in sys.argv[1:]] or SIZES, what="Search", gap=GAP)
+    compare(looks_at, sys.argv[1:], what="Search", gap=GAP)
