@@ -130,14 +130,14 @@ def own_server(
 
 def test_a_start_prints_where_everything_is(tmp_path: Path) -> None:
     with running_server(tmp_path) as server:
-        login = _wait_for_login(server)
+        login = wait_for_login(server)
         shop = Shop(server.base_url)
         for path in re.findall(rf"{server.base_url}(/\S*)", server.output):
             assert shop.get(path).status_code in {200, 302}, path
         assert _may_log_in(server.base_url, *login)
 
 
-def _wait_for_login(server: RunningServer) -> tuple[str, str]:
+def wait_for_login(server: RunningServer) -> tuple[str, str]:
     give_up = time.monotonic() + 10
     while not (found := re.search(r"^Staff login: (\S+) / (\S+)$", server.output, re.MULTILINE)):
         assert time.monotonic() < give_up, server.output
