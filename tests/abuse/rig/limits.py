@@ -56,7 +56,7 @@ def _prompt(target: Target, tally: Tally, caller: Caller, order: str, phone: str
 
 def _fail(target: Target, tally: Tally, phone: str) -> None:
     """Let the phone say that it has no money, so that the next prompt is not refused for this one being open."""
-    push = target.daraja.push_for(phone)
+    push = target.daraja.push_for(phone, within=30)
     path = push.callback_url.removeprefix(target.base_url)
     answer = Caller(target.base_url).post_json(path, push.callback(code=1, description="no money"))
     tally.saw(answer, "its end", inputs=0)
