@@ -69,7 +69,8 @@ def _command(options: argparse.Namespace, profile: str, limited: str, minutes: f
 def _attack(options: argparse.Namespace) -> int:
     """Run what is still to be run of one profile; return 1 when anything was wrong."""
     give_up = time.monotonic() + options.minutes * 60
-    done = {(result["profile"], result["attack"], result["part"]) for result in _results(options.results)}
+    results = [result for result in _results(options.results) if not (result["errors"] or result["changes"])]
+    done = {(result["profile"], result["attack"], result["part"]) for result in results}  # what went wrong runs again
     limited = options.limited == "yes"
     chosen = [attack for attack in ATTACKS if attack.limited == limited and options.only in attack.name]
     parts = [(attack, part) for attack in chosen for part in range(min(attack.parts, options.parts))]
