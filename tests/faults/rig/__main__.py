@@ -29,12 +29,19 @@ class Profile:
     workers: int
     services: bool
     nginx: bool = False
+    chromium: bool = False
 
     def can(self, fault: Fault) -> bool:
-        """Return whether the set-up has what the fault needs; the one of four processes is for those that need four."""
+        """Return whether the set-up has what the fault needs; the one of four processes is for those that need four.
+
+        Real browsers are for what happens to pages.
+        """
         if (self.workers > 2) != ("four" in fault.needs):
             return False
+        if self.chromium and not fault.is_of_pages and "chromium" not in fault.needs:
+            return False
         has = {"services" if self.services else "sqlite", "two" if self.workers > 1 else "one", "four"}
+        has |= {"chromium"} if self.chromium else set()
         return fault.needs - {"disks", "clock"} <= has
 
 
@@ -44,6 +51,7 @@ PROFILES = (
     Profile("SQLite, four processes", 4, services=False),
     Profile("PostgreSQL and Redis, two processes", 2, services=True),
     Profile("PostgreSQL and Redis, two processes behind nginx", 2, services=True, nginx=True),
+    Profile("the same behind nginx, with pages in Chromium", 2, services=True, nginx=True, chromium=True),
 )
 LONG_ONES = 5  # times as rarely
 
@@ -99,6 +107,7 @@ def _break(profile: Profile, options: argparse.Namespace, *, give_up: float) -> 
             workers=profile.workers,
             services=profile.services,
             nginx=profile.nginx,
+            chromium=profile.chromium,
             seed=random.randrange(10**6),  # of the proxies' own delays; that of a run decides everything else
         ) as cluster:
             while wanted and time.monotonic() < give_up:

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import requests
 
+from tests.faults.rig.chromium import Chromium, running_chromium
 from tests.faults.rig.machines import Machines, running_machines
 from tests.faults.rig.proxy import Network, Proxy, running_network
 from tests.production.stack import nginx_in_front
@@ -46,7 +47,7 @@ class Cluster:
     """`shop` is where customers and Daraja come in; the other proxies lie behind the workers.
 
     `machines`: what the workers stand on. `repairs`: what is put right only after the verdict. `found`: violations that
-    the fault itself has seen. `dice`: the run's own.
+    the fault itself has seen. `drawn`: what a nemesis did. `dice`: the run's own.
     """
 
     network: Network
@@ -58,8 +59,10 @@ class Cluster:
     machines: Machines
     database: Proxy | None = None
     redis: Proxy | None = None
+    chromium: Chromium | None = None  # customers then watch in it
     repairs: ExitStack = field(default_factory=ExitStack)
     found: list[str] = field(default_factory=list)
+    drawn: list[str] = field(default_factory=list)
     dice: random.Random = field(default_factory=random.Random)
 
     @property
@@ -102,11 +105,19 @@ def wait_until_alive(worker: RunningServer) -> None:
 
 @contextmanager
 def running_cluster(
-    directory: Path, *, workers: int, services: bool, seed: int, without: str = "", nginx: bool = False
+    directory: Path,
+    *,
+    workers: int,
+    services: bool,
+    seed: int,
+    without: str = "",
+    nginx: bool = False,
+    chromium: bool = False,
 ) -> Iterator[Cluster]:
     """Yield a Papo of so many workers: on PostgreSQL and Redis with `services`, else on SQLite and memory.
 
     `without`: the guard that its workers lack, one of toothless.py. `nginx`: two workers behind the one of deploy/.
+    `chromium`: customers watch in a real browser.
     """
     with ExitStack() as stack:
         network = stack.enter_context(running_network(seed))
@@ -126,6 +137,8 @@ def running_cluster(
             front = nginx_in_front(directory, cluster.shop.upstreams[0], ports)
             stack.callback(front.end, signal.SIGQUIT)
             front.start()
+        if chromium:
+            cluster.chromium = stack.enter_context(running_chromium(network))
         yield cluster
 
 

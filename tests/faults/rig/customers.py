@@ -14,6 +14,7 @@ from typing import Any
 
 import requests
 
+from tests.faults.rig.chromium import RealPage
 from tests.faults.rig.cluster import Cluster
 from tests.faults.rig.history import History
 from tests.faults.rig.pages import Page
@@ -36,7 +37,7 @@ class Customer:
     is_forger: bool = False
     was_accepted: bool = False  # the shop had Daraja's id
     answers: list[int] = field(default_factory=list)  # the statuses that the shop answered with
-    page: Page | None = None
+    page: Page | RealPage | None = None
     watching: Future[None] | None = None
 
 
@@ -113,10 +114,14 @@ class Customers:
         return dict(requests.get(url, timeout=10).json()["payments"][0])
 
     def _watch(self, customer: Customer) -> None:
-        polls = not self.sockets_suffice or next(self._turn) % 3 != 0
-        page = Page(self.cluster.base_url, customer.transaction_id, self.history, self.seed, polls=polls)
-        customer.page = page
+        customer.page = page = self._new_page(customer.transaction_id)
         customer.watching = asyncio.run_coroutine_threadsafe(page.live(), self.cluster.network.loop)
+
+    def _new_page(self, transaction_id: str) -> Page | RealPage:
+        if self.cluster.chromium:
+            return RealPage(self.cluster.chromium, self.cluster.base_url, transaction_id, self.history)
+        polls = not self.sockets_suffice or next(self._turn) % 3 != 0
+        return Page(self.cluster.base_url, transaction_id, self.history, self.seed, polls=polls)
 
     def wait(self) -> None:
         """Return when everybody has bought or given up."""

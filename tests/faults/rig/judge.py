@@ -35,6 +35,7 @@ class Verdict:
     payments: int = 0
     completed: int = 0
     paid: int = 0
+    injections: int = 1  # how often something was broken
     unknowable: int = 0  # Daraja's id and every callback were lost: only the statement knows of the money
 
 
@@ -91,17 +92,16 @@ class Judge:
     def _settled_documents(self) -> dict[str, dict[str, Any]]:
         """Wait until every payment has ended and everything that was paid is known, or time is up."""
         give_up = max(self.healed_at, time.monotonic()) + TERMINAL_WITHIN
-        while True:
-            is_quiet = not self.cluster.simulate("")["callbacks_waiting"]  # first: what comes after it changes versions
-            documents = {c.transaction_id: self._status(c) for c in self.customers.all if c.transaction_id}
-            if is_quiet and all(
-                self._is_settled(c, documents[c.transaction_id]) for c in self.customers.all if c.transaction_id
-            ):
-                time.sleep(1.5)  # what is wrong may still come
-                return {c.transaction_id: self._status(c) for c in self.customers.all if c.transaction_id}
-            if time.monotonic() > give_up:
-                return documents
+        buyers = [customer for customer in self.customers.all if customer.transaction_id]
+        waiting = buyers
+        while waiting and time.monotonic() < give_up:
+            is_quiet = not self.cluster.simulate("")["callbacks_waiting"]  # first: what comes after changes versions
+            waiting = [customer for customer in waiting if not self._is_settled(customer, self._status(customer))]
+            if not waiting and not is_quiet:
+                waiting = buyers
             time.sleep(0.3)
+        time.sleep(1.5)  # what is wrong may still come
+        return {customer.transaction_id: self._status(customer) for customer in buyers}
 
     def _status(self, customer: Customer) -> dict[str, Any]:
         return self._get(f"/payments/status/?transaction_id={customer.transaction_id}")

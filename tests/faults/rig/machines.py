@@ -35,6 +35,10 @@ class Machines:
         return self.directory / "spool"
 
     @property
+    def has_disks(self) -> bool:
+        return has_disks()
+
+    @property
     def sqlite(self) -> Path:
         return self.disk / "shop.sqlite3"
 

@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import random
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from enum import StrEnum
 
@@ -42,6 +42,7 @@ class Proxy:
         self.loop, self.upstreams, self.dice = loop, upstreams, random.Random(seed)
         self.mode = Mode.PASS
         self.port = 0
+        self._socket_answer: Callable[[bytes], bytes | None] | None = None
         self._turn = itertools.count()
         self._connections: set[_Connection] = set()
         self._changed = asyncio.Event()
@@ -79,6 +80,14 @@ class Proxy:
         """Tear down what is open, once."""
         self.loop.call_soon_threadsafe(self._abort_all)
 
+    def answer_sockets(self, answer: Callable[[bytes], bytes | None] | None) -> None:
+        """Answer what asks for a WebSocket ourselves, from the request, and hang up; never at all where it says None.
+
+        Sockets that are open are torn down first, and those left hanging when this ends.
+        """
+        self._socket_answer = answer
+        self.loop.call_soon_threadsafe(self._abort_all)
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         upstream = None if self.mode == Mode.RESET else await self._reach_upstream()
         if upstream is None:
@@ -106,6 +115,9 @@ class Proxy:
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, connection: _Connection, *, is_answer: bool
     ) -> None:
         while data := await reader.read(65_536):
+            if not is_answer and self._socket_answer and data.startswith(b"GET /ws/"):
+                await self._answer_socket(self._socket_answer(data), connection)
+                return
             while self.mode in {Mode.BLACKHOLE, Mode.HALF_OPEN} or connection.is_dead:
                 await self._changed.wait()
             if self.mode == Mode.NO_ANSWERS and is_answer:
@@ -114,6 +126,16 @@ class Proxy:
             await self._pass_on(data, writer)
         with suppress(OSError, RuntimeError):
             writer.write_eof()
+
+    async def _answer_socket(self, answer: bytes | None, connection: _Connection) -> None:
+        client = connection.writers[0]
+        if answer is None:
+            await asyncio.Event().wait()  # until the connection is torn down
+        client.write(answer or b"")
+        with suppress(OSError):
+            await client.drain()
+            await asyncio.sleep(0.1)  # to be heard before the end
+        connection.abort()
 
     async def _pass_on(self, data: bytes, writer: asyncio.StreamWriter) -> None:
         if self.mode == Mode.SLOW:

@@ -12,8 +12,6 @@ from tests.faults.rig.faults.fault import Fault
 from tests.faults.rig.history import History
 from tests.faults.rig.judge import Judge, Verdict
 
-SPREAD = 4.0  # seconds over which the customers come in
-
 
 def run(cluster: Cluster, fault: Fault, *, seed: int, customers: int) -> Verdict:
     """Break `cluster` in the one way while so many customers buy; the seed and the history stand in each violation.
@@ -25,9 +23,10 @@ def run(cluster: Cluster, fault: Fault, *, seed: int, customers: int) -> Verdict
     people = Customers(cluster, history, seed, sockets_suffice=fault.sockets_suffice)
     plans = [dice.choice(fault.plans) for _customer in range(fault.customers or customers)]
     cluster.found.clear()
+    cluster.drawn.clear()
     try:
         fault.arm(cluster)
-        people.send(plans, over=SPREAD)
+        people.send(plans, over=fault.spread)
         healed_at = _break(cluster, fault, history, before=dice.uniform(0, 1.5))
         if fault.pages_lose_network:
             people.come_back()
@@ -38,6 +37,7 @@ def run(cluster: Cluster, fault: Fault, *, seed: int, customers: int) -> Verdict
         history.close()
         cluster.repair()
     verdict.violations += cluster.found
+    verdict.injections = max(1, len(cluster.drawn))
     where = f"{fault.number}, seed {seed}, {history.path}"
     verdict.violations = [f"{violation} [{where}]" for violation in verdict.violations]
     return verdict

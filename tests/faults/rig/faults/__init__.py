@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import re
 
-from tests.faults.rig.faults import clocks, crashes, daraja, databases, layer, networks, processes
+from tests.faults.rig.faults import (
+    browsers,
+    clocks,
+    crashes,
+    crowds,
+    daraja,
+    databases,
+    layer,
+    nemesis,
+    networks,
+    processes,
+)
 from tests.faults.rig.faults.fault import Fault
 
 
@@ -14,7 +25,7 @@ def _order(fault: Fault) -> tuple[int, str]:
     return int(number), letter
 
 
-_BY_PART = (crashes, processes, databases, layer, networks, clocks, daraja)
+_BY_PART = (crashes, processes, databases, layer, networks, browsers, crowds, clocks, nemesis, daraja)
 FAULTS = sorted((fault for part in _BY_PART for fault in part.FAULTS), key=_order)
 
 

@@ -22,6 +22,11 @@ MIXED = [
 ]
 SERVICES, SQLITE, TWO = frozenset({"services"}), frozenset({"sqlite"}), frozenset({"two"})
 DISKS, CLOCK = frozenset({"disks"}), frozenset({"clock"})  # to mount file systems, as root may; libfaketime
+CHROMIUM = frozenset({"chromium"})
+
+
+def nothing_armed(cluster: Cluster) -> None:
+    """Prepare nothing."""
 
 
 class Missed(Exception):
@@ -33,9 +38,11 @@ class Fault:
     """One way to break Papo.
 
     `needs`: what a set-up must have. `arm`: done before the customers come. `is_long`: a run takes minutes.
-    `pages_lose_network`: their browsers notice, as phones do. `customers`: how many it takes, if not any number.
+    `pages_lose_network`: their browsers notice, as phones do. `customers`: how many it takes, if not any number; they
+    come in over `spread` seconds.
     `sockets_suffice`: every page is right without polling. `may_refuse`: a callback may be refused, for nothing could
     keep it. `refuses_nobody`: no customer may see a server error. `may_expire`: a payment may end for want of news.
+    `is_of_pages`: real browsers are to show what they make of it.
     """
 
     number: str
@@ -43,14 +50,16 @@ class Fault:
     inject: Injection
     plans: tuple[dict[str, str], ...] = tuple(MIXED)
     needs: frozenset[str] = frozenset()
-    arm: Callable[[Cluster], None] = lambda cluster: None
+    arm: Callable[[Cluster], None] = nothing_armed
     is_long: bool = False
     pages_lose_network: bool = False
     customers: int | None = None
+    spread: float = 4.0
     sockets_suffice: bool = True
     may_refuse: bool = False
     refuses_nobody: bool = False
     may_expire: bool = True
+    is_of_pages: bool = False
 
 
 @contextmanager

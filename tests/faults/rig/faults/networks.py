@@ -13,7 +13,14 @@ from tests.faults.rig.proxy import Mode
 
 def _cut_off(number: str, seconds: int, *, is_long: bool = False) -> Fault:
     what = f"customers and Daraja cut off for {seconds} s"
-    return Fault(number, what, mode("shop", Mode.RESET, seconds), pages_lose_network=True, is_long=is_long)
+    return Fault(
+        number,
+        what,
+        mode("shop", Mode.RESET, seconds),
+        pages_lose_network=True,
+        is_long=is_long,
+        is_of_pages=not is_long,
+    )
 
 
 @contextmanager
@@ -38,10 +45,10 @@ FAULTS = [
     _cut_off("F20b", 10),
     _cut_off("F20c", 40, is_long=True),
     Fault("F20d", "half-open for 5 s: nothing comes, nothing closes", mode("shop", Mode.HALF_OPEN, 5),
-          pages_lose_network=True),
+          pages_lose_network=True, is_of_pages=True),
     Fault("F20e", "phones change networks: old connections dead, new ones work", _other_address,
-          pages_lose_network=True),
+          pages_lose_network=True, is_of_pages=True),
     Fault("F20f", "a slow network", mode("shop", Mode.SLOW, 5)),
     Fault("F20g", "a few bytes at a time", mode("shop", Mode.SLICED, 5)),
-    Fault("F23a", "sockets and requests cut off each second", _cut_each_second),
+    Fault("F23a", "sockets and requests cut off each second", _cut_each_second, is_of_pages=True),
 ]  # fmt: skip

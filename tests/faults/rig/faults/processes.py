@@ -83,7 +83,7 @@ def _nobody_asks(cluster: Cluster) -> Iterator[None]:
 
 
 FAULTS = [
-    Fault("F2", "rolling restart of two workers", _rolling_restart, needs=TWO),
+    Fault("F2", "rolling restart of two workers", _rolling_restart, needs=TWO, is_of_pages=True),
     Fault("F3a", "a worker frozen for 5 s", _frozen(5)),
     Fault("F3b", "a worker frozen for 30 s", _frozen(30), is_long=True),
     Fault("F3c", "a worker frozen for 70 s", _frozen(70), is_long=True),
