@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.utils import timezone
 from prometheus_client import Counter
 from prometheus_client.core import GaugeMetricFamily, Metric
 
+from payments import clock
 from payments.models import QueryBudget
 
 SILENCE = timedelta(seconds=60)  # nobody asks for so long after Daraja said 429
@@ -41,7 +41,7 @@ def be_silent() -> None:
     """Keep every worker from asking for a minute: Daraja answered 429 or Spike Arrest."""
     name = _name("queries")
     _row(name, _capacity("queries"))  # a question about a receipt may be the first of all
-    QueryBudget.objects.filter(name=name).update(silent_until=timezone.now() + SILENCE)
+    QueryBudget.objects.filter(name=name).update(silent_until=clock.now() + SILENCE)
 
 
 def is_silent() -> bool:
@@ -51,7 +51,7 @@ def is_silent() -> bool:
 
 def silent_until() -> datetime | None:
     """Return the end of the silence that Daraja asked for, None when there is none."""
-    silent = QueryBudget.objects.filter(name=_name("queries"), silent_until__gt=timezone.now())
+    silent = QueryBudget.objects.filter(name=_name("queries"), silent_until__gt=clock.now())
     return silent.values_list("silent_until", flat=True).first()
 
 
@@ -71,7 +71,7 @@ def _take_token(purpose: str) -> bool:
     name = _name(purpose)
     for _attempt in range(8):
         row = _row(name, _capacity(purpose))
-        now = timezone.now()
+        now = clock.now()
         if row.silent_until and row.silent_until > now:
             return False
         tokens = _tokens(row, purpose, now)
@@ -99,7 +99,7 @@ def _row(name: str, capacity: float) -> QueryBudget:
     row = QueryBudget.objects.filter(name=name).first()
     return (
         row
-        or QueryBudget.objects.get_or_create(name=name, defaults={"tokens": capacity, "refilled_at": timezone.now()})[0]
+        or QueryBudget.objects.get_or_create(name=name, defaults={"tokens": capacity, "refilled_at": clock.now()})[0]
     )
 
 
@@ -109,7 +109,7 @@ def _name(purpose: str) -> str:
 
 def collect() -> Iterator[Metric]:
     """Yield how full each bucket is, how much it refills, and for how long nobody asks; over all workers."""
-    now = timezone.now()
+    now = clock.now()
     rows = {row.name: row for row in QueryBudget.objects.filter(name__in=[_name(purpose) for purpose in SHARES])}
     left = GaugeMetricFamily("papo_daraja_budget_left", "Questions that may be asked at once", labels=["purpose"])
     limit = GaugeMetricFamily("papo_daraja_budget_per_minute", "Questions that a minute allows", labels=["purpose"])

@@ -11,10 +11,9 @@ import structlog
 from django.conf import settings
 from django.db import IntegrityError
 from django.db.transaction import atomic
-from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from payments import limits
+from payments import clock, limits
 from payments.callback_token import callback_url
 from payments.daraja import client
 from payments.db import release_connection
@@ -189,13 +188,13 @@ def _just_paid(phone_number: str, amount: int) -> datetime | None:
         environment=settings.MPESA_ENVIRONMENT,
         phone_number=phone_number,
         amount=amount,
-        completed_at__gt=timezone.now() - SAME_AMOUNT_AGAIN,
+        completed_at__gt=clock.now() - SAME_AMOUNT_AGAIN,
     )
     return fresh.order_by("-completed_at").values_list("completed_at", flat=True).first()
 
 
 def _insert(order: Order, phone_number: str, asker: Asker) -> Transaction:
-    now = timezone.now()
+    now = clock.now()
     payment = Transaction.objects.create(
         order=order,
         environment=settings.MPESA_ENVIRONMENT,
@@ -248,7 +247,7 @@ def _push(payment: Transaction) -> None:
 
 def _keep_ids(payment: Transaction, accepted: client.PushAccepted) -> None:
     """Save Daraja's ids, unless a callback that was faster than this answer brought them already."""
-    now = timezone.now()
+    now = clock.now()
     ids = {
         "merchant_request_id": accepted.merchant_request_id or None,
         "checkout_request_id": accepted.checkout_request_id,

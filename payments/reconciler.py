@@ -18,10 +18,9 @@ from django.conf import settings
 from django.db import connection
 from django.db.models import Case, Exists, F, OuterRef, QuerySet, Value, When
 from django.db.transaction import atomic
-from django.utils import timezone
 
 from jsonhttp import DATABASE_AWAY
-from payments import budget, deliveries, inbox, mail, spool
+from payments import budget, clock, deliveries, inbox, mail, spool
 from payments.beside import run_beside
 from payments.c2b import asking
 from payments.c2b import inbox as by_hand
@@ -150,6 +149,8 @@ def last_pass_age() -> float | None:
 def _pass(askers: ThreadPoolExecutor, room: int = BATCH) -> tuple[int, list[Future[bool]]]:
     """Inbox first: a callback that is already here must not lose against a question or against time."""
     global _last_pass
+    if clock.measure():
+        _bring_nearer()
     if not spool.is_empty():
         inbox.replay_spool()
     inbox.redrive()
@@ -157,7 +158,7 @@ def _pass(askers: ThreadPoolExecutor, room: int = BATCH) -> tuple[int, list[Futu
     hearing.redrive()
     if spool.is_empty():
         hearing.give_up_overdue()
-    expired = sum(expire_one(payment) for payment in _overdue()) if spool.is_empty() else 0
+    expired = sum(expire_one(payment) for payment in _overdue()) if spool.is_empty() and clock.may_end() else 0
     questions = []
     for payment in _claim_due(room):
         # The budget is taken here, one by one: among threads, chance would decide who comes first.
@@ -168,13 +169,22 @@ def _pass(askers: ThreadPoolExecutor, room: int = BATCH) -> tuple[int, list[Futu
     return expired, questions
 
 
+def _bring_nearer() -> None:
+    """Let no open payment wait longer than one that begins now: a clock that has gone back would have it wait hours."""
+    end = clock.now() + timedelta(seconds=settings.MPESA_EXPIRE_AFTER_SECONDS)
+    too_far = Transaction.objects.filter(environment=settings.MPESA_ENVIRONMENT, status=Status.PENDING)
+    moved = too_far.filter(expires_at__gt=end).update(expires_at=end, check_after=clock.now())
+    if moved:
+        log.warning("reconciler.brought_nearer", payments=moved)
+
+
 def _overdue() -> list[Transaction]:
     """Return open payments whose time is up, without those that have a callback waiting in the inbox."""
     heard_of = Callback.objects.filter(
         transaction_id=OuterRef("pk"), state=Callback.State.RECEIVED, attempts__lt=inbox.ATTEMPTS_BEFORE_EXPIRY
     )
     mine = Transaction.objects.filter(environment=settings.MPESA_ENVIRONMENT, status=Status.PENDING)
-    overdue = mine.filter(~Exists(heard_of), expires_at__lte=timezone.now())
+    overdue = mine.filter(~Exists(heard_of), expires_at__lte=clock.now())
     return list(overdue.order_by("expires_at")[:BATCH])
 
 
@@ -182,7 +192,7 @@ def _claim_due(room: int) -> list[Transaction]:
     """Claim payments whose question is due: open ones first, and among equals those that somebody watches."""
     if room <= 0 or budget.is_silent():
         return []
-    now = timezone.now()
+    now = clock.now()
     is_watched = Case(When(watched_at__gt=now - WATCHED_FOR, then=Value(0)), default=Value(1))
     due = Transaction.objects.filter(
         status__in=(Status.PENDING, Status.FAILED), environment=settings.MPESA_ENVIRONMENT, check_after__lte=now
@@ -201,7 +211,7 @@ def _claim(due: QuerySet[Transaction], now: datetime) -> list[Transaction]:
 
 def note_watched(transaction_ids: Iterable[UUID]) -> None:
     """Remember that somebody has these payments on a page now: they are asked about before others of their kind."""
-    now = timezone.now()
+    now = clock.now()
     awaited = Transaction.objects.filter(pk__in=list(transaction_ids)).exclude(check_after=None)
     stale = awaited.exclude(watched_at__gt=now - WATCHED_FOR / 2)
     if stale.exists():
@@ -211,7 +221,7 @@ def note_watched(transaction_ids: Iterable[UUID]) -> None:
 
 
 def _ask(payment: Transaction, *, may_ask: bool, for_hint: bool) -> bool:
-    started = timezone.now()
+    started = clock.now()
     asked = may_ask and _question(payment) is not None
     was_throttled = may_ask and not asked
     if asked:
@@ -229,7 +239,7 @@ def _next_check(payment: Transaction, *, was_asked: bool, may_wait: bool) -> dat
 
     `may_wait`: a question that was not put is not owed soon; the next one comes when it would have come anyway.
     """
-    now = timezone.now()
+    now = clock.now()
     if not payment.checkout_request_id:
         return payment.expires_at if now < payment.expires_at else None
     if not was_asked and not may_wait:

@@ -8,8 +8,8 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db.transaction import atomic
-from django.utils import timezone
 
+from payments import clock
 from payments.daraja.client import QueryAnswer
 from payments.daraja.results import StkCallback, reason_for
 from payments.models import Callback, Discrepancy, Reason, Source, Status, Transaction
@@ -200,7 +200,7 @@ def _query_after_success(payment: Transaction | None, answer: QueryAnswer) -> st
 
 
 def _failure_told(payment: Transaction, answer: QueryAnswer, reason: Reason) -> str:
-    now = timezone.now()
+    now = clock.now()
     if payment.status != Status.PENDING or payment.under_review:
         return "nothing to change"
     first_told = payment.queried_at if payment.queried_code == answer.result_code else None
@@ -222,7 +222,7 @@ def _remember_first_answer(payment: Transaction, answer: QueryAnswer, now: datet
 def ask_now(transaction_id: UUID | None) -> None:
     """Have the reconciler ask Daraja about this payment in its next pass, if money may still arrive for it."""
     not_paid = Transaction.objects.exclude(status=Status.COMPLETED)
-    not_paid.filter(id__in=[transaction_id]).update(check_after=timezone.now())
+    not_paid.filter(id__in=[transaction_id]).update(check_after=clock.now())
 
 
 def expire(payment: Transaction) -> bool:

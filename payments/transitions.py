@@ -22,7 +22,7 @@ from django.db.models import Case, F, Q, Value, When
 from django.db.transaction import atomic, on_commit
 from django.utils import timezone
 
-from payments import receipts, shop_letter
+from payments import clock, receipts, shop_letter
 from payments.models import (
     Action,
     Callback,
@@ -143,7 +143,7 @@ _with_order = Select(lambda: Transaction.objects.select_related("order").filter(
 def _write_status(
     transaction_id: UUID, new_status: Status, source: Source, reason: Reason | None, fields: dict[str, Any]
 ) -> bool:
-    now = timezone.now()
+    now = clock.now()
     values: dict[str, Any] = {"id": transaction_id, "reason": reason or "", "settled_by": source, **fields}
     values["updated_at"] = now
     if new_status == Status.FAILED:

@@ -50,6 +50,7 @@ class RealPage:
         self.moments: dict[int, float] = {}
         self.violations: list[str] = []
         self.reasons: set[str] = set()
+        self.opened_at = time.monotonic()
         self.tab: Tab | None = None
 
     @property
@@ -93,6 +94,8 @@ class RealPage:
         return await self.tab.context.new_cdp_session(self.tab)
 
     def _show(self, version: int, status: str, state: str) -> None:
+        if not self.moments:
+            self.opened_at = time.monotonic()  # before that there was nothing to be right or wrong
         if version < self.version:
             self.violations.append(f"a page showed version {version} after {self.version}")
         if self.document.get("status") == "COMPLETED" != status:

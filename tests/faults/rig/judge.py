@@ -28,7 +28,8 @@ TERMINAL_WITHIN = EXPIRE_AFTER + 20.0  # seconds after healing: budget, passes a
 
 @dataclass
 class Verdict:
-    """What one run showed; `convergence`: seconds from healing, or from the change if that came later, per page."""
+    """What one run showed; `convergence`: seconds from healing, or from the change or the
+    opening of the page where that came later, for each page."""
 
     violations: list[str] = field(default_factory=list)
     convergence: list[float] = field(default_factory=list)
@@ -190,7 +191,7 @@ class Judge:
         changed_at = _monotonic(document["updated_at"])
         if abs(changed_at - time.monotonic()) > WRONG_CLOCK:
             changed_at = self.healed_at
-        seconds = page.moments[page.version] - max(self.healed_at, changed_at)
+        seconds = page.moments[page.version] - max(self.healed_at, changed_at, page.opened_at)
         self.verdict.convergence.append(max(0.0, seconds))
         if seconds > CONVERGED_WITHIN:
             self._accuse(customer, f"I5: the page took {seconds:.1f} s")

@@ -50,6 +50,7 @@ class Page:
         self.moments: dict[int, float] = {}
         self.violations: list[str] = []
         self.reasons: set[str] = set()
+        self.opened_at = time.monotonic()
         self._heard_at = self._lost_at = time.monotonic()
         self._is_live = self._may_connect = False
         self._wake, self.has_ended = asyncio.Event(), asyncio.Event()

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.faults.rig.cluster import Cluster
-from tests.faults.rig.faults.fault import CLOCK, TWO, Fault, Injection, nothing
+from tests.faults.rig.faults.fault import CLOCK, SERVICES, TWO, Fault, Injection, nothing
 
-HOUR = 3600  # seconds
+HOUR = 3600  # seconds; on SQLite all processes share the machine's clock, so there only all of them can be wrong
 
 
 def library() -> Path | None:
@@ -63,9 +63,11 @@ def _jump(seconds: int) -> Injection:
 
 FAULTS = [
     Fault("F25a", "every clock an hour ahead", nothing, needs=CLOCK, arm=_turned(HOUR), may_expire=False),
-    Fault("F25b", "one worker and its reconciler an hour ahead", nothing, needs=CLOCK | TWO, arm=_turned(HOUR, 0),
+    Fault("F25b", "one worker and its reconciler an hour ahead", nothing, needs=CLOCK | TWO | SERVICES,
+          arm=_turned(HOUR, 0),
           may_expire=False),
-    Fault("F25c", "one worker and its reconciler an hour behind", nothing, needs=CLOCK | TWO, arm=_turned(-HOUR, 0),
+    Fault("F25c", "one worker and its reconciler an hour behind", nothing, needs=CLOCK | TWO | SERVICES,
+          arm=_turned(-HOUR, 0),
           may_expire=False),
     Fault("F25d", "clocks jump ahead by an hour", _jump(HOUR), needs=CLOCK, arm=_turned(0), may_expire=False),
     Fault("F25e", "clocks jump back by an hour", _jump(-HOUR), needs=CLOCK, arm=_turned(0), may_expire=False),
