@@ -28,6 +28,8 @@ def look() -> int:
 
     Without an API operator nothing can be asked: all waits for Pull Transactions, or for staff.
     """
+    if not verification.is_anything_waiting():
+        return 0
     rescue.look_at_claims()
     if not settings.MPESA_INITIATOR_NAME or budget.is_silent():
         return 0

@@ -21,6 +21,7 @@ from payments.c2b.counting import count, finish, stop_announcing
 from payments.c2b.message import account_named, may_be_same_phone, whole_kes
 from payments.models import Confirmation, Discrepancy, ReceiptClaim
 from payments.transitions import announce_pause, open_discrepancy
+from prepared import Select, given
 
 log = structlog.get_logger(__name__)
 
@@ -115,6 +116,39 @@ def _deny(confirmation: Confirmation, told: Told) -> None:
 
 
 # Asking ---------------------------------------------------------------------------------------------------------
+
+
+_some_confirmation = Select(
+    lambda: (
+        Confirmation.objects.filter(
+            environment=given(Confirmation, "environment"),
+            is_trusted=False,
+            state__in=(State.CHECKING, State.COUNTED),
+            check_after__lte=given(Confirmation, "check_after", "now"),
+        )
+        .order_by()
+        .values_list("pk")[:1]
+    )
+)
+_some_claim = Select(
+    lambda: (
+        ReceiptClaim.objects.filter(
+            environment=given(ReceiptClaim, "environment"),
+            state=ReceiptClaim.State.LOOKING,
+            check_after__isnull=False,
+        )
+        .order_by()
+        .values_list("pk")[:1]
+    )
+)
+
+
+def is_anything_waiting() -> bool:
+    """Return whether a receipt or a customer's claim may have to be looked at: asked four times a second, mostly no."""
+    mine = settings.MPESA_ENVIRONMENT
+    if _some_claim.row(environment=mine) is not None:
+        return True
+    return _some_confirmation.row(environment=mine, now=timezone.now()) is not None
 
 
 def due(room: int = BATCH) -> list[str]:

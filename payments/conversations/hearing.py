@@ -26,6 +26,7 @@ from payments.daraja.later import NotAResult, Result, parse_result
 from payments.db import take_or_put_aside
 from payments.models import Conversation, ConversationResult
 from payments.spool import Arrived
+from prepared import Select
 
 log = structlog.get_logger(__name__)
 
@@ -164,6 +165,8 @@ def _is_about(conversation: Conversation, result: Result) -> bool:
 
 def redrive() -> int:
     """Process what a crash or a fault left `received`; return how many could not be yet."""
+    if _some_left.row() is None:
+        return 0
     left = ConversationResult.objects.filter(
         state=ResultState.RECEIVED,
         conversation__environment=settings.MPESA_ENVIRONMENT,
@@ -171,6 +174,11 @@ def redrive() -> int:
         received_at__lte=timezone.now() - REDRIVE_AFTER,
     )
     return sum(not process(stored) for stored in left.order_by("id")[:BATCH])
+
+
+_some_left = Select(
+    lambda: ConversationResult.objects.filter(state=ResultState.RECEIVED).order_by().values_list("pk")[:1]
+)
 
 
 def give_up_overdue() -> int:
