@@ -55,6 +55,12 @@ class RunningServer:
         program = [sys.executable, "manage.py", *command]
         subprocess.run(program, cwd=self.project, env=self._environment(), check=True)
 
+    def ask(self, *command: str) -> tuple[int, str]:
+        """Run a command of manage.py to its end; return its exit status and what it said."""
+        program = [sys.executable, "manage.py", *command]
+        told = subprocess.run(program, cwd=self.project, env=self._environment(), capture_output=True, text=True)
+        return told.returncode, told.stdout
+
     def _environment(self) -> dict[str, str]:
         return {**os.environ, **self.settings, "PYTHONUNBUFFERED": "1"}
 

@@ -132,7 +132,7 @@ class Transaction(models.Model):
         max_length=10, choices=Source.choices, blank=True, help_text=_("Who told us of the present status")
     )
 
-    touched = models.BooleanField(default=False, help_text=_("Somebody of the staff has seen to it"))
+    touched = models.BooleanField(default=False, db_default=False, help_text=_("Somebody of the staff has seen to it"))
 
     class Meta:
         ordering = ["-created_at"]

@@ -27,7 +27,8 @@ class Pages:
 
     def __init__(self, base_url: str) -> None:
         self.base_url = base_url
-        self._trusts = ssl.create_default_context(cafile=os.environ["REQUESTS_CA_BUNDLE"])
+        is_https = base_url.startswith("https")
+        self._trusts = ssl.create_default_context(cafile=os.environ["REQUESTS_CA_BUNDLE"]) if is_https else None
         self.completed: dict[str, float] = {}
         self.closed: list[int | None] = []
         self.open = 0

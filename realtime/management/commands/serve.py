@@ -28,6 +28,7 @@ from django.db import OperationalError, connection, connections
 from payments.checks import refuse_wrong_settings
 from payments.demo.history import seed_history
 from realtime import background
+from realtime.management.migrating import migrate
 from shop import demo
 
 PATIENCE = 50  # questions to /readyz before we say that we wait, and wait more calmly
@@ -74,7 +75,7 @@ def prepare() -> None:
     """Bring database and static files to where this release needs them; servers that start at once take turns."""
     refuse_wrong_settings()
     with _one_starter_at_a_time(), _alone_in_postgresql():
-        call_command("migrate", interactive=False, verbosity=0)
+        migrate()
         if settings.SIMULATOR:
             demo.seed_catalogue()
             staff = demo.seed_staff()
