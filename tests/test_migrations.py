@@ -17,7 +17,7 @@ from django.db.migrations.state import ProjectState
 from django.db.models.fields import NOT_PROVIDED
 
 # Up to these nothing ran anywhere that they could have hurt.
-FIRST_RELEASE = {"payments": "0016_touched", "realtime": "0002_alarms", "shop": "0004_fulfilment_and_counter"}
+FIRST_RELEASE = {"payments": "0017_no_unused_action", "realtime": "0002_alarms", "shop": "0004_fulfilment_and_counter"}
 HARMLESS = (
     made.CreateModel,
     made.AddIndex,

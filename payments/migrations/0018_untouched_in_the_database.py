@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('payments', '0016_touched'),
+        ('payments', '0017_no_unused_action'),
     ]
 
     operations = [
