@@ -23,7 +23,7 @@ class Snapshots:
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
         self._waiting: dict[UUID, asyncio.Future[Facts | None]] = {}
-        self._readers: set[asyncio.Task[None]] = set()
+        self._readers: set[asyncio.Task[None] | None] = set()
 
     async def of(self, transaction_id: UUID) -> Facts | None:
         """Join the payment's group, then return its facts; None when there is no such payment.
@@ -39,22 +39,27 @@ class Snapshots:
     def _read_soon(self) -> None:
         if not self._readers or (len(self._waiting) > AT_ONCE and len(self._readers) < READERS):
             # Without the context of the page that came first: its id does not belong into the others' log lines.
-            reader = self.loop.create_task(self._read(), context=contextvars.Context())
-            self._readers.add(reader)
-            reader.add_done_callback(self._readers.discard)
+            self._readers.add(self.loop.create_task(self._read(), context=contextvars.Context()))
 
     async def _read(self) -> None:
-        while self._waiting:
-            some = {key: self._waiting.pop(key) for key in list(self._waiting)[:AT_ONCE]}
-            try:
-                await listener().join(*some)
-                found = {facts["transaction_id"]: facts for facts in await read(load_facts_of, [*some])}
-            except Exception as error:
-                for future in some.values():
-                    future.set_exception(error)
-            else:
-                for key, future in some.items():
-                    future.set_result(found.get(str(key)))
+        try:
+            while self._waiting:
+                await self._read_some()
+        finally:
+            # Not when the loop gets to tell that the task is done: who comes in between would wait for nobody.
+            self._readers.discard(asyncio.current_task())
+
+    async def _read_some(self) -> None:
+        some = {key: self._waiting.pop(key) for key in list(self._waiting)[:AT_ONCE]}
+        try:
+            await listener().join(*some)
+            found = {facts["transaction_id"]: facts for facts in await read(load_facts_of, [*some])}
+        except Exception as error:
+            for future in some.values():
+                future.set_exception(error)
+        else:
+            for key, future in some.items():
+                future.set_result(found.get(str(key)))
 
 
 _snapshots: Snapshots | None = None

@@ -122,3 +122,20 @@ async def test_facts_read_together_are_the_facts_read_alone():
     assert len(await read(documents.load_facts_of, keys * documents.AT_ONCE)) >= len(keys)
     other = await new_payment(environment="production")
     assert await read(documents.load_facts_of, [other.pk, other.pk]) == []
+
+
+async def test_who_comes_in_the_very_moment_in_which_the_last_reader_ends_is_read_for(monkeypatch):
+    keys = [(await new_payment()).pk for _ in range(2)]
+    later = []
+
+    async def read_and_have_another_come(function, some):
+        found = await read(function, some)
+        # The reader ends in this step of the loop; the other page asks in the same one, right behind it.
+        if not later:
+            later.append(asyncio.create_task(snapshots.snapshots().of(keys[1])))
+        return found
+
+    monkeypatch.setattr(snapshots, "read", read_and_have_another_come)
+    async with asyncio.timeout(5):
+        assert await snapshots.snapshots().of(keys[0])
+        assert await later[0]
