@@ -8,24 +8,29 @@ from __future__ import annotations
 import argparse
 import json
 import random
-import sys
 import tempfile
+import threading
 import time
+import traceback
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tests.faults.many import back, hand, ways
+from tests.faults.many.between import Between
 from tests.faults.many.run import Slice, lied_to
 from tests.faults.many.table import write
-from tests.faults.rig.cluster import running_cluster
+from tests.faults.rig.cluster import Cluster, running_cluster
 from tests.server import REPOSITORY
 
 RESULTS = REPOSITORY / "var" / "many.jsonl"
 FAULTS: list[Any] = [*ways.FAULTS, *hand.FAULTS, *back.FAULTS]
 SLICES: dict[type, Any] = {ways.Fault: Slice, hand.HandFault: hand.HandSlice, back.BackFault: back.BackSlice}
-AT_A_TIME = 250  # payments in a slice
+AT_A_TIME = 100  # payments in a slice
+AT_ONCE = 4  # slices
+_writing = threading.Lock()
 SHOWN = 5  # violations of a slice; all of them are kept
 
 
@@ -82,22 +87,33 @@ def _go_on(profile: Profile, numbers: list[str], *, share: float, give_up: float
         ) as cluster,
         lied_to(cluster) as between,
     ):
-        for fault, missing in todo:
-            while missing > 0 and time.monotonic() < give_up:
-                payments, seed = min(missing, AT_A_TIME), random.randrange(10**6)
-                begin = time.monotonic()
-                verdict = SLICES[type(fault)](cluster, between, fault, payments=payments, seed=seed).run()
-                missing -= payments
-                where = f"{fault.number}, seed {seed}, {directory}"
-                verdict.violations = [f"{violation} [{where}]" for violation in verdict.violations]
-                _keep({"profile": profile.name, "fault": fault.number, "seed": seed, **vars(verdict)})
-                taken = time.monotonic() - begin
-                print(
-                    f"  {fault.number}: {dict(verdict.counts)} in {taken:.0f} s",
-                    *verdict.violations[:SHOWN],
-                    sep="\n    ",
-                )
-                sys.stdout.flush()
+        slices = [(fault, size) for fault, missing in todo for size in _sizes(missing)]
+        for at_once, is_alone in ((AT_ONCE, False), (1, True)):
+            with ThreadPoolExecutor(at_once) as pool:
+                for fault, size in slices:
+                    if fault.is_alone == is_alone:
+                        pool.submit(_run, profile, cluster, between, fault, size, give_up)
+
+
+def _sizes(missing: int) -> list[int]:
+    return [min(AT_A_TIME, missing - begun) for begun in range(0, missing, AT_A_TIME)]
+
+
+def _run(profile: Profile, cluster: Cluster, between: Between, fault: Any, size: int, give_up: float) -> None:
+    """Run one slice and keep what it showed; a slice that broke off is none."""
+    if time.monotonic() > give_up:
+        return
+    begin, seed = time.monotonic(), random.randrange(10**6)
+    try:
+        verdict = SLICES[type(fault)](cluster, between, fault, payments=size, seed=seed).run()
+    except Exception:
+        traceback.print_exc()
+        return
+    where = f"{fault.number}, seed {seed}, {cluster.directory}"
+    verdict.violations = [f"{violation} [{where}]" for violation in verdict.violations]
+    _keep({"profile": profile.name, "fault": fault.number, "seed": seed, **vars(verdict)})
+    shown = [f"  {fault.number}: {dict(verdict.counts)} in {time.monotonic() - begin:.0f} s"]
+    print(*shown, *verdict.violations[:SHOWN], sep="\n    ", flush=True)
 
 
 def _done(profile: Profile, fault: Any) -> int:
@@ -106,7 +122,7 @@ def _done(profile: Profile, fault: Any) -> int:
 
 
 def _keep(result: dict[str, Any]) -> None:
-    with RESULTS.open("a") as file:
+    with _writing, RESULTS.open("a") as file:
         file.write(json.dumps(result) + "\n")
 
 

@@ -33,6 +33,7 @@ class BackFault:
     payments: int
     plan: dict[str, str] = field(default_factory=dict)
     needs_person: bool = False
+    is_alone: bool = True  # M-PESA has one plan for all reversals
 
 
 FAULTS = [

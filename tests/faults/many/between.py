@@ -36,8 +36,8 @@ class Between:
 
     def __init__(self, daraja_url: str) -> None:
         self.lies: dict[str, Lie] = {}
-        self.told: Counter[Lie] = Counter()
-        self._by_prompt: dict[str, Lie] = {}
+        self.told: Counter[tuple[str, Lie]] = Counter()  # by phone number
+        self._by_prompt: dict[str, tuple[str, Lie]] = {}
         self._daraja_url, self._pool = daraja_url, urllib3.PoolManager(maxsize=64)
 
     def pass_on(self, method: str, path: str, headers: dict[str, str], body: bytes) -> Answer:
@@ -47,20 +47,25 @@ class Between:
         return answer.status, answer.data
 
     def answer(self, method: str, path: str, headers: dict[str, str], body: bytes) -> Answer:
-        if path == QUERY and (lie := self._by_prompt.get(_field(body, "CheckoutRequestID"))):
-            return self._lie(lie, method, path, headers, body)
+        prompt = _field(body, "CheckoutRequestID")
+        if path == QUERY and prompt in self._by_prompt:
+            return self._lie(prompt)
         status, answered = self.pass_on(method, path, headers, body)
-        lie = self.lies.get(_field(body, "PhoneNumber")) if path == PUSH else None
-        if lie is Lie.SLOW_PUSH:
-            self.told[lie] += 1
-            time.sleep(SLOW)
-        elif lie:
-            self._by_prompt[_field(answered, "CheckoutRequestID")] = lie
+        phone_number = _field(body, "PhoneNumber")
+        if path == PUSH and (lie := self.lies.get(phone_number)):
+            self._begin(lie, phone_number, _field(answered, "CheckoutRequestID"))
         return status, answered
 
-    def _lie(self, lie: Lie, method: str, path: str, headers: dict[str, str], body: bytes) -> Answer:
-        self.told[lie] += 1
-        prompt = _field(body, "CheckoutRequestID")
+    def _begin(self, lie: Lie, phone_number: str, prompt: str) -> None:
+        if lie is Lie.SLOW_PUSH:
+            self.told[phone_number, lie] += 1
+            time.sleep(SLOW)
+        elif prompt:
+            self._by_prompt[prompt] = phone_number, lie
+
+    def _lie(self, prompt: str) -> Answer:
+        phone_number, lie = self._by_prompt[prompt]
+        self.told[phone_number, lie] += 1
         if lie is Lie.FAILED_ONCE:
             del self._by_prompt[prompt]
         about = {"ResponseCode": "0", "ResponseDescription": "Accepted", "CheckoutRequestID": prompt}

@@ -48,6 +48,11 @@ class HandFault:
     ways: tuple[Way, ...]
     around: Callable[[Cluster], AbstractContextManager[None]] = field(default=lambda cluster: nullcontext())
 
+    @property
+    def is_alone(self) -> bool:
+        """Return whether it needs M-PESA for itself: plans of operator's requests and of validation are one for all."""
+        return self.number[0] == "S" or self.number == "C8"
+
 
 def operator(kind: str, **plan: str) -> Callable[[Cluster], AbstractContextManager[None]]:
     """Let M-PESA treat the operator's requests of that kind so, while the body lasts and SILENT_FOR seconds more."""

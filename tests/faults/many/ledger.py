@@ -15,9 +15,8 @@ FROM payments p ORDER BY p.paid_at
 """
 _PROMPTS = "SELECT phone_number, count(*) FROM prompts GROUP BY phone_number"
 _WAITING = """
-SELECT (SELECT count(*) FROM deliveries WHERE state IN ('waiting', 'sending'))
-    + (SELECT count(*) FROM posts WHERE state IN ('waiting', 'sending'))
-    + (SELECT count(*) FROM prompts WHERE outcome IS NULL AND planned_at IS NOT NULL AND planned_outcome = 'paid')
+SELECT p.phone_number FROM deliveries d JOIN prompts p ON p.id = d.prompt_id WHERE d.state IN ('waiting', 'sending')
+UNION ALL SELECT phone_number FROM prompts WHERE outcome IS NULL AND planned_outcome = 'paid'
 """
 
 
@@ -53,6 +52,6 @@ class Ledger:
         """Return how often each phone was prompted."""
         return dict(self._all(_PROMPTS))
 
-    def waiting(self) -> int:
-        """Return how many messages to the shop, and payments that are about to be made, are still on the way."""
-        return int(self._all(_WAITING)[0][0])
+    def waiting(self) -> set[str]:
+        """Return the phones whose payment is about to be made, or of which the shop is still to be told."""
+        return {phone_number for (phone_number,) in self._all(_WAITING)}

@@ -132,8 +132,9 @@ class Slice:
     def _wait(self) -> None:
         """Return when every page shows an end that agrees with the ledger, or time is up."""
         give_up = time.monotonic() + ENDS_WITHIN
+        phones = {visit.shopper.phone_number for visit in self.visits}
         while time.monotonic() < give_up:
-            is_quiet = not self.ledger.waiting()
+            is_quiet = phones.isdisjoint(self.ledger.waiting())
             paid = self.ledger.paid()
             if is_quiet and all(self._has_ended(visit, paid) for visit in self.visits):
                 time.sleep(2)  # what is wrong may still come
@@ -150,8 +151,8 @@ class Slice:
 
     def _judge(self) -> Verdict:
         verdict, paid, prompts = Verdict(violations=list(self.courier.refused)), self._paid(), self.ledger.prompts()
-        verdict.counts.update({f"told that {lie.value}": count for lie, count in self.between.told.items()})
-        self.between.told.clear()
+        mine = {visit.shopper.phone_number for visit in self.visits}
+        verdict.counts["lies told"] = sum(count for (phone, _), count in self.between.told.items() if phone in mine)
         with ThreadPoolExecutor(4) as askers:
             orders = list(askers.map(self._order, self.visits))
         for visit, order in zip(self.visits, orders, strict=True):

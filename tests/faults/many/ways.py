@@ -52,13 +52,17 @@ class Way:
 
 @dataclass(frozen=True)
 class Fault:
-    """`payments` of them, dealt out among the `ways` in turn; `around`: what else is broken meanwhile."""
+    """`payments` of them, dealt out among the `ways` in turn.
+
+    `around`: what else is broken meanwhile. `is_alone`: others at the same time would suffer from it.
+    """
 
     number: str
     what: str
     payments: int
     ways: tuple[Way, ...]
     around: Around = field(default=_plain)
+    is_alone: bool = False
 
 
 def _plan(delivery: str = "once", outcome: str = "paid", **more: str) -> dict[str, str]:
@@ -104,7 +108,8 @@ FAULTS = [
            Way(_plan("lost", query="flaky")))),
     Fault("F18d", "queries answered with half a body, or 200 with an error in it", 100,
           (Way(_plan("lost"), Lie.MALFORMED, (Post((3, 36)),)), Way(_plan("lost", query="odd")))),
-    Fault("F19", "the OAuth token killed by a stranger twice a second", 100, (_GOOD, _LOST), revoked_tokens),
+    Fault("F19", "the OAuth token killed by a stranger twice a second", 100, (_GOOD, _LOST), revoked_tokens,
+          is_alone=True),
     Fault("F18e", "queries throttled, 429: nobody is asked for a minute", 100,
-          (Way(_plan("lost"), Lie.THROTTLED, (Post((3, 36)),)), Way(_plan()))),
+          (Way(_plan("lost"), Lie.THROTTLED, (Post((3, 36)),)), Way(_plan())), is_alone=True),
 ]  # fmt: skip
