@@ -11,6 +11,7 @@ from typing import Any
 import structlog
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.conf import settings
+from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponse
 from django.utils.decorators import sync_and_async_middleware
 from whitenoise.middleware import WhiteNoiseMiddleware
@@ -194,6 +195,25 @@ def security_headers(get_response: Callable[[HttpRequest], Any]) -> Callable[[Ht
         return finish(request, await get_response(request))
 
     return markcoroutinefunction(middleware)
+
+
+def refuse_nul(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
+    """Refuse an address or a cookie that holds NUL, which PostgreSQL takes in no text: 400, where it would be 500.
+
+    Fields of forms and of JSON are looked at where they are read.
+    """
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        if holds_nul(request.path_info, request.META["QUERY_STRING"], request.META.get("HTTP_COOKIE", "")):
+            raise BadRequest("NUL")
+        return get_response(request)
+
+    return middleware
+
+
+def holds_nul(*texts: str) -> bool:
+    """Whether a part of a request's head spells NUL: as it is, as in an address, or as in a quoted cookie."""
+    return any(nul in text for text in texts for nul in ("\0", "%00", "\\000"))
 
 
 class StaticFiles(WhiteNoiseMiddleware):

@@ -157,6 +157,7 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "middleware.security_headers",
+    "middleware.refuse_nul",
     "django.middleware.security.SecurityMiddleware",
     "middleware.StaticFiles",
     "django.contrib.sessions.middleware.SessionMiddleware",

@@ -10,6 +10,8 @@ from django.contrib.auth import get_user
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.http import HttpRequest, parse_cookie
 
+from middleware import holds_nul
+
 MAY_SEE = "payments.view_transaction"
 
 
@@ -25,7 +27,10 @@ def staff_of(headers: list[tuple[bytes, bytes]]) -> AbstractBaseUser | None:
     """
     cookies = parse_cookie("; ".join(value.decode("latin-1") for name, value in headers if name == b"cookie"))
     store = import_module(settings.SESSION_ENGINE).SessionStore
+    session_key = cookies.get(settings.SESSION_COOKIE_NAME, "")
+    if holds_nul(session_key):
+        return None  # PostgreSQL would refuse to look for it
     request = HttpRequest()
-    request.session = store(cookies.get(settings.SESSION_COOKIE_NAME))
+    request.session = store(session_key or None)
     user = get_user(request)
     return None if isinstance(user, AnonymousUser) or not may_see(user) else user
