@@ -45,6 +45,7 @@ DARAJA = [
     ("accepts, but a gateway says 504", "gateway"),
     ("accepts, but the answer is lost", "lost"),
     ("has had enough: 429", "throttled"),
+    ("takes 5 s for a new token", "slow_token"),
 ]
 MENUS = [
     ("outcome", "The customer", CUSTOMER),

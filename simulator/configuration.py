@@ -20,6 +20,7 @@ LATE = "SIMULATOR_LATE_SECONDS"
 QUERY_READY = "SIMULATOR_QUERY_READY_SECONDS"
 PUSH = "SIMULATOR_PUSH_SECONDS"
 RESULT = "SIMULATOR_RESULT_SECONDS"
+TOKEN = "SIMULATOR_TOKEN_SECONDS"  # noqa: S105
 
 DEFAULT_SECONDS = {
     PROMPT: 60.0,  # the handset shows a prompt this long; unanswered it ends as 1037
@@ -30,6 +31,7 @@ DEFAULT_SECONDS = {
     QUERY_READY: 1.0,  # asked sooner after the push, Daraja does not know the id yet
     PUSH: 0.0,  # Daraja's own time to answer a push
     RESULT: 0.5,  # from an operator's request to its result
+    TOKEN: 5.0,  # how long a token that is slow to come takes
 }
 LONGEST = 86_400.0  # seconds
 

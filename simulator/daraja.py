@@ -68,6 +68,8 @@ def generate_token(request: HttpRequest) -> HttpResponse:
     expected = f"{credentials.consumer_key()}:{credentials.consumer_secret()}".encode()
     if not hmac.compare_digest(given, expected):
         return HttpResponse(status=400, reason="Bad Request: Invalid Credentials")
+    if tokens.is_slow():
+        time.sleep(configuration.seconds(configuration.TOKEN))
     token = tokens.issue(credentials.consumer_key())
     return JsonResponse({"access_token": token, "expires_in": tokens.EXPIRES_IN})
 
@@ -119,6 +121,8 @@ def process_request(request: HttpRequest) -> HttpResponse:
         raise
     time.sleep(configuration.seconds(configuration.PUSH))
     answer = handsets.get(push.phone_number).plan.push
+    if answer is PushAnswer.SLOW_TOKEN and tokens.goes_stale(credentials.consumer_key(), push.phone_number):
+        raise Refused(404, "404.001.03", "Invalid Access Token")
     if not answer.prompts:
         response = answers.refusal(answer)
         prompts.note_refusal(push.phone_number, response.status_code, answer.label)

@@ -49,6 +49,7 @@ CREATE TABLE IF NOT EXISTS deliveries (
     state TEXT NOT NULL, status INTEGER, problem TEXT NOT NULL DEFAULT '', sent_at REAL);
 CREATE INDEX IF NOT EXISTS deliveries_due ON deliveries (due_at) WHERE state = 'waiting';
 CREATE INDEX IF NOT EXISTS deliveries_prompt ON deliveries (prompt_id);
+CREATE TABLE IF NOT EXISTS slow_tokens (phone_number TEXT PRIMARY KEY, since REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS keys (name TEXT PRIMARY KEY, private TEXT NOT NULL, certificate TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS operator_plans (
     kind TEXT PRIMARY KEY, answer TEXT NOT NULL, delivery TEXT NOT NULL, result TEXT NOT NULL);
@@ -72,7 +73,7 @@ CREATE INDEX IF NOT EXISTS messages_phone ON messages (phone_number, id);
 """
 _EMPTIED_BY_RESET = (
     *("handsets", "prompts", "refusals", "payments", "deliveries", "messages"),
-    *("operator_plans", "conversations", "reversals", "posts"),
+    *("operator_plans", "conversations", "reversals", "posts", "slow_tokens"),
 )
 
 

@@ -37,6 +37,7 @@
 | 0712 000 033 | the push is refused: wrong credentials |
 | 0712 000 034 | pays, the callback is lost, and pending queries answer in the classic way: HTTP 500 |
 | 0712 000 035 | pays, the callback is lost, and pending queries answer 200 with an error in it |
+| 0712 000 036 | pays, but first the token is stale, and the new one is slow to come |
 
 Every other number asks the person at its handset page, and all goes well. A number of the table can be given other
 ways on its handset page or through the control API, and any other number the table's.
@@ -89,7 +90,7 @@ class Delivery(TextChoices):
 
 
 class PushAnswer(TextChoices):
-    """What Daraja answers to a push; after the last three the phone is prompted all the same."""
+    """What Daraja answers to a push; after the last four the phone is prompted all the same."""
 
     SUBSCRIBER_LOCKED = "subscriber_locked", "refused: unable to lock subscriber"
     SYSTEM_BUSY = "system_busy", "refused: system is busy"
@@ -101,10 +102,11 @@ class PushAnswer(TextChoices):
     ACCEPTED = "accepted", "accepted"
     LOST = "lost", "accepted, but the answer is lost"
     GATEWAY = "gateway", "accepted, but a gateway answers 504"
+    SLOW_TOKEN = "slow_token", "accepted, after a stale token and a slow new one"
 
     @property
     def prompts(self) -> bool:
-        return self in {PushAnswer.ACCEPTED, PushAnswer.LOST, PushAnswer.GATEWAY}
+        return self in {PushAnswer.ACCEPTED, PushAnswer.LOST, PushAnswer.GATEWAY, PushAnswer.SLOW_TOKEN}
 
 
 class QueryMode(TextChoices):
@@ -168,6 +170,7 @@ _PLANS = (
     Plan(push=PushAnswer.WRONG_CREDENTIALS),
     _pays(Delivery.LOST, query=QueryMode.CLASSIC),
     _pays(Delivery.LOST, query=QueryMode.ODD),
+    _pays(Delivery.ONCE, PushAnswer.SLOW_TOKEN),
 )
 BY_NUMBER = {str(FIRST_NUMBER + index): plan for index, plan in enumerate(_PLANS)}
 

@@ -8,6 +8,7 @@ import time
 from simulator import identifiers, record
 
 LIFETIME = 3600  # seconds
+SLOW_FOR = 30  # seconds that a stale token makes the next one slow
 EXPIRES_IN = "3599"  # a string, in every logged answer
 
 
@@ -37,3 +38,23 @@ def issued(consumer_key: str) -> int:
     with record.reading() as db:
         row = record.first(db, "SELECT issued FROM tokens WHERE consumer_key = ?", [consumer_key])
     return int(row["issued"]) if row else 0
+
+
+def goes_stale(consumer_key: str, phone_number: str) -> bool:
+    """Take the key's token away before a phone's push, so that the next one is slow to come; every second time only.
+
+    The second time is the same push with the new token: False, and no token is slow any more.
+    """
+    with record.writing() as db:
+        if db.execute("DELETE FROM slow_tokens WHERE phone_number = ?", [phone_number]).rowcount:
+            return False
+        db.execute("INSERT INTO slow_tokens (phone_number, since) VALUES (?, ?)", [phone_number, time.time()])
+        db.execute("UPDATE tokens SET token = '' WHERE consumer_key = ?", [consumer_key])
+    return True
+
+
+def is_slow() -> bool:
+    """Return whether a new token is slow to come now; who never fetches it does not slow the others for long."""
+    with record.reading() as db:
+        row = record.first(db, "SELECT since FROM slow_tokens WHERE since > ? LIMIT 1", [time.time() - SLOW_FOR])
+    return row is not None

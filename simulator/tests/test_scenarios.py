@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
-from simulator import courier
+from simulator import courier, tokens
+from simulator import daraja as simulated
 from simulator.scenarios import BY_NUMBER, RESULTS, Outcome, documented
 from simulator.tests.conftest import eventually, items
 
@@ -104,6 +107,21 @@ def test_number_16_is_prompted_though_half_of_the_answer_is_missing(daraja, shop
 
 def test_number_30_is_prompted_though_a_gateway_gives_up(daraja, shop):
     assert daraja.push(_number(30)).status_code == 504
+    assert shop.wait_for(1)[0]["ResultCode"] == 0
+
+
+def test_number_36_finds_its_token_stale_and_the_next_one_slow(daraja, shop, control, settings, monkeypatch):
+    waits = []
+    monkeypatch.setattr(simulated, "time", SimpleNamespace(sleep=waits.append))
+    settings.SIMULATOR_TOKEN_SECONDS = 4.5
+    stale = daraja.push(_number(36))
+    assert (stale.status_code, stale.json()["errorCode"]) == (404, "404.001.03")
+    assert control.get("")["pushes_accepted"] == 0
+    assert 4.5 not in waits
+    daraja.token = ""
+    assert daraja.push(_number(36)).status_code == 200
+    assert 4.5 in waits
+    assert not tokens.is_slow()
     assert shop.wait_for(1)[0]["ResultCode"] == 0
 
 
