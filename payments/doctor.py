@@ -90,15 +90,25 @@ def _clock(whose: str, moment: datetime, advice: str) -> Answer:
 def _redis() -> Answer:
     if not settings.REDIS_URLS:
         return "none: messages stay inside one process", ""
-    for url in settings.REDIS_URLS:
+    for number, url in enumerate(settings.REDIS_URLS, start=1):
         try:
-            with redis.Redis.from_url(url, socket_timeout=2, socket_connect_timeout=2) as server:
-                policy = server.config_get("maxmemory-policy").get("maxmemory-policy", "")
+            policy = _policy_of(url)
         except redis.RedisError as error:
-            return f"does not answer ({type(error).__name__})", "Start it, and compare REDIS_URL with where it listens."
+            text = f"host {number} of {len(settings.REDIS_URLS)} does not answer ({type(error).__name__})"
+            return text, "Start it, and compare REDIS_URL with where it listens."
         if policy not in {"noeviction", ""}:
             return f"evicts keys ({policy})", "Give it maxmemory-policy noeviction: an evicted group leaves pages deaf."
     return f"{len(settings.REDIS_URLS)} answer", ""
+
+
+def _policy_of(url: str) -> str:
+    """Return what a Redis does when it is full, empty where it does not say, as rented ones do not."""
+    with redis.Redis.from_url(url, socket_timeout=2, socket_connect_timeout=2) as server:
+        server.ping()
+        try:
+            return str(server.config_get("maxmemory-policy").get("maxmemory-policy", ""))
+        except redis.ResponseError:
+            return ""
 
 
 def _spool() -> Answer:

@@ -8,6 +8,7 @@ from django.core.checks import registry as all_checks
 from django.core.checks import run_checks
 from django.core.exceptions import ImproperlyConfigured
 
+import redis_layer
 from payments import checks
 from shop.demo import STAFF_NAME
 from tests.factories import make_transaction
@@ -50,6 +51,18 @@ def test_a_redis_timeout_that_kills_idle_sockets_is_refused(settings: Any, host:
     hosts = [{"address": "redis://127.0.0.1", **host} if isinstance(host, dict) else host]
     settings.CHANNEL_LAYERS = {"default": {"CONFIG": {"hosts": hosts}}}
     assert _ids(checks.check_redis_timeout(None)) == found
+
+
+@pytest.mark.parametrize("kind", redis_layer.BACKENDS)
+def test_each_host_of_either_layer_is_bounded_and_tried_again(settings: Any, kind: str) -> None:
+    made = redis_layer.layer(kind, ["redis://one", "redis://two"], secret="ours")
+    settings.CHANNEL_LAYERS = {"default": made}
+    assert checks.check_redis_timeout(None) == []
+    hosts = made["CONFIG"]["hosts"]
+    assert [host["address"] for host in hosts] == ["redis://one", "redis://two"]
+    assert all(host["socket_connect_timeout"] == 2 and host["retry"].get_retries() == 3 for host in hosts)
+    other = redis_layer.layer(kind, ["redis://one"], secret="theirs")
+    assert made["CONFIG"]["prefix"] != other["CONFIG"]["prefix"]
 
 
 REDIS, MEMORY = "channels_redis.pubsub.RedisPubSubChannelLayer", "channels.layers.InMemoryChannelLayer"

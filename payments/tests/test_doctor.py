@@ -8,6 +8,7 @@ from io import StringIO
 from typing import Any
 
 import pytest
+import redis
 import requests
 import responses
 from django.core.management import call_command
@@ -74,6 +75,24 @@ def test_a_clock_that_is_wrong_is_told(outside: Any) -> None:
 def test_a_redis_that_is_away_is_told(settings: Any) -> None:
     settings.REDIS_URLS = ["redis://127.0.0.1:1/0"]
     assert "REDIS_URL" in _finding("redis").advice
+
+
+@pytest.mark.parametrize(
+    ("told", "advice"), [("noeviction", ""), (None, ""), ("allkeys-lru", "Give it maxmemory-policy noeviction")]
+)
+def test_a_redis_that_evicts_is_told_and_one_that_keeps_its_settings_to_itself_is_not(
+    settings: Any, monkeypatch: pytest.MonkeyPatch, told: str | None, advice: str
+) -> None:
+    def config_get(_redis: object, name: str) -> dict[str, str]:
+        if told is None:
+            raise redis.ResponseError("unknown command 'CONFIG'")
+        return {name: told}
+
+    monkeypatch.setattr(redis.Redis, "ping", lambda _redis: True)
+    monkeypatch.setattr(redis.Redis, "config_get", config_get)
+    settings.REDIS_URLS = ["redis://127.0.0.1:1/0"]
+    assert _finding("redis").advice.startswith(advice)
+    assert bool(_finding("redis").advice) == bool(advice)
 
 
 def test_a_spool_that_cannot_be_written_is_told(settings: Any, tmp_path: Any) -> None:

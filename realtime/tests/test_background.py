@@ -6,7 +6,8 @@ import threading
 import pytest
 from django.db import connections
 
-from payments import reconciler
+from payments import deliveries, reconciler
+from payments.models import Delivery
 from realtime import background, broadcast, tailer
 from realtime.board import alarms
 from realtime.database import read
@@ -51,6 +52,16 @@ async def test_stop_ends_both_and_start_begins_anew(started):
     background.start()
     await asyncio.sleep(0.05)
     assert started["reconciler"] == 2
+
+
+async def test_stop_writes_what_deliveries_were_noted_last(started):
+    background.start()
+    payment = await new_payment()
+    await complete(payment)
+    deliveries.note_sent(payment.pk, 2, deliveries.Channel.SOCKET, watched=True)
+    await asyncio.to_thread(background.stop)
+    row = await read(Delivery.objects.get, pk=payment.pk)
+    assert row.sent_at is not None
 
 
 async def test_a_second_loop_takes_over_from_one_that_has_ended(started):
