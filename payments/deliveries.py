@@ -12,6 +12,7 @@ from collections import defaultdict, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from django.db.models import F
@@ -48,27 +49,27 @@ _known: set[tuple[str, UUID, int]] = set()  # what was noted lately: who polls o
 
 def note_committed(*, transaction_id: UUID, version: int, **kwargs: object) -> None:
     """Note that a change is stored; the receiver of `transaction_changed`."""
-    _note(Note("committed_at", transaction_id, version))
+    _note("committed_at", transaction_id, version)
 
 
 def note_sent(transaction_id: UUID, version: int, channel: Delivery.Channel, *, watched: bool) -> None:
     """Note that a version has left for a page; `watched`: the page was there before and waited for it."""
-    _note(Note("sent_at", transaction_id, version, channel, watched))
+    _note("sent_at", transaction_id, version, channel, watched)
 
 
 def note_seen(transaction_id: UUID, version: int) -> None:
     """Note that a page says it shows a version."""
-    _note(Note("painted_at", transaction_id, version))
+    _note("painted_at", transaction_id, version)
 
 
-def _note(note: Note) -> None:
-    key = (note.moment, note.transaction_id, note.version)
+def _note(moment: str, transaction_id: UUID, version: int, *how: Any) -> None:
+    key = (moment, transaction_id, version)
     if key in _known:
         return
     if len(_known) >= MOST_KNOWN:
         _known.clear()  # the database keeps the first of each all the same
     _known.add(key)
-    _notes.append(note)
+    _notes.append(Note(*key, *how))
 
 
 def flush() -> int:
