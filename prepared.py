@@ -93,28 +93,47 @@ class Select(_Statement[M]):
         found = compiler.klass_info["model"].from_db(connection.alias, names, row[fields[0] : fields[-1] + 1])
         for populator in related:
             populator.populate(row, found)
+        for name, at in compiler.annotation_col_map.items():
+            setattr(found, name, row[at])
         return found  # type: ignore[no-any-return]
 
 
 class Update(_Statement[M]):
-    """An UPDATE of what the queryset finds; `changes` returns the new values."""
+    """An UPDATE of what the queryset finds; `changes` returns the new values, `returning` names what `row` tells."""
 
-    def __init__(self, build: Callable[[], QuerySet[Any, M]], changes: Callable[[], dict[str, Any]]) -> None:
+    def __init__(
+        self,
+        build: Callable[[], QuerySet[Any, M]],
+        changes: Callable[[], dict[str, Any]],
+        *,
+        returning: Sequence[str] = (),
+    ) -> None:
         super().__init__(build)
-        self._changes = changes
+        self._changes, self._returning = changes, returning
 
     @cached_property
     def _plan(self) -> tuple[str, tuple[Any, ...]]:
         query: Any = self._build().query.chain(UpdateQuery)
         query.add_update_values(self._changes())
         query.clear_ordering(force=True)
-        return query.get_compiler(connection=connection).as_sql()  # type: ignore[no-any-return]
+        sql, parameters = query.get_compiler(connection=connection).as_sql()
+        if self._returning:
+            quote: Any = connection.ops.quote_name
+            columns = (quote(query.get_meta().get_field(name).column) for name in self._returning)
+            sql = f"{sql} RETURNING {', '.join(columns)}"
+        return sql, parameters
 
     def run(self, **values: Any) -> int:
         """Return how many rows were changed."""
         with connection.cursor() as cursor:
             self._run(cursor, *self._plan, values)
             return int(cursor.rowcount)
+
+    def row(self, **values: Any) -> Sequence[Any] | None:
+        """Return what `returning` names of the one changed row, as the database gives it; None when there was none."""
+        with connection.cursor() as cursor:
+            self._run(cursor, *self._plan, values)
+            return cursor.fetchone()  # type: ignore[no-any-return]
 
 
 def insert(instance: Model, *, unless_there: bool = False) -> bool:

@@ -18,7 +18,7 @@ from uuid import UUID
 
 import structlog
 from django.contrib.auth.models import AbstractBaseUser
-from django.db.models import Case, F, Q, Value, When
+from django.db.models import Case, Exists, F, OuterRef, Q, Value, When
 from django.db.transaction import atomic, on_commit
 from django.utils import timezone
 
@@ -122,22 +122,18 @@ def begin(payment: Transaction) -> None:
 
 def lock(transaction_id: UUID) -> Transaction | None:
     """Lock the order, then the payment: the one order of locks, so that two attempts cannot wait for each other."""
-    _lock_order.row(id=transaction_id)
-    return _lock_payment.first(id=transaction_id)
+    return _locked.first(id=transaction_id)
 
 
-_lock_order = Select(
+# PostgreSQL locks a row in the tables' order after OF, and waits for the first before it takes the second.
+_locked = Select(
     lambda: (
-        Order.objects.select_for_update(of=("self",))
-        .filter(transactions=given(Transaction, "id"))
+        Transaction.objects.select_for_update(of=("order", "self"))
+        .select_related("order")
+        .filter(pk=given(Transaction, "id"))
         .order_by()
-        .values_list("pk")
     )
 )
-_lock_payment = Select(
-    lambda: Transaction.objects.select_for_update(of=("self",)).filter(pk=given(Transaction, "id")).order_by()
-)
-_with_order = Select(lambda: Transaction.objects.select_related("order").filter(pk=given(Transaction, "id")).order_by())
 
 
 def _write_status(
@@ -191,10 +187,21 @@ def check_after_failure(reason: Reason | None, source: Source, now: datetime) ->
 
 
 def _read(transaction_id: UUID) -> Transaction:
+    """Return the payment with its order, and as `has_others` whether another payment was ever begun for that."""
     payment = _with_order.first(id=transaction_id)
     if payment is None:
         raise Transaction.DoesNotExist
     return payment
+
+
+_with_order = Select(
+    lambda: (
+        Transaction.objects.select_related("order")
+        .annotate(has_others=Exists(Transaction.objects.filter(order=OuterRef("order")).exclude(pk=OuterRef("pk"))))
+        .filter(pk=given(Transaction, "id"))
+        .order_by()
+    )
+)
 
 
 def _settle_order(payment: Transaction) -> PaidOutcome:
@@ -229,7 +236,7 @@ def _note_excess(payment: Transaction) -> None:
 
 def _tell_other_payments(paid: Transaction) -> None:
     """Let the pages of the order's other payments, open prompts and failed ones too, say what has arrived."""
-    if _another_payment.row(order=paid.order_id, id=paid.pk) is None:
+    if not paid.has_others:  # type: ignore[attr-defined]  # _read annotates it
         return  # as nearly always
     others = Transaction.objects.filter(order=paid.order_id, environment=paid.environment).exclude(pk=paid.pk)
     source, how = Source.CALLBACK, "by another attempt"
@@ -239,16 +246,6 @@ def _tell_other_payments(paid: Transaction) -> None:
     for other_id, status in list(others.values_list("pk", "status")):
         if status != Status.PENDING or not amend(other_id, source=source, note=note, earlier_paid=True):
             amend(other_id, source=source, note=note)
-
-
-_another_payment = Select(
-    lambda: (
-        Transaction.objects.filter(order=given(Transaction, "order"))
-        .exclude(pk=given(Transaction, "id"))
-        .order_by()
-        .values_list("pk")[:1]
-    )
-)
 
 
 def announce_found_by_hand(order_id: UUID, *, found: bool, note: str) -> None:

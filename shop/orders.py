@@ -26,7 +26,7 @@ from django.utils import timezone
 from django.utils.translation import get_language, ngettext
 from django.utils.translation import gettext as _
 
-from prepared import Select, Update, given
+from prepared import Update, given
 from shop.models import CURRENCY, LARGEST_AMOUNT, LARGEST_QUANTITY, MOST_LINES, CounterSale, Order, OrderLine, Product
 from shop.outcomes import OrderNotCancellable, PaidOutcome
 
@@ -148,11 +148,11 @@ def mark_paid(order_id: UUID, amount: int) -> PaidOutcome:
     """
     if not connection.in_atomic_block:
         raise TransactionManagementError("mark_paid belongs into the transaction that records the payment.")
-    _add_money.run(id=order_id, amount=amount, paid_at=timezone.now())
-    order = _order.first(id=order_id)
+    order = _add_money.row(id=order_id, amount=amount, paid_at=timezone.now())
     if order is None:
         raise Order.DoesNotExist
-    outcome = _outcome(order, amount)
+    status, owed, paid = order
+    outcome = _outcome(status, owed=owed, before=paid - amount, now=paid)
     log.info("order.money_arrived", order_id=str(order_id), amount=amount, outcome=str(outcome))
     return outcome
 
@@ -167,18 +167,22 @@ def _changes_by_money() -> dict[str, Any]:
     }
 
 
-_add_money = Update(lambda: Order.objects.filter(pk=given(Order, "id")), _changes_by_money)
-_order = Select(lambda: Order.objects.filter(pk=given(Order, "id")).order_by())
+_add_money = Update(
+    lambda: Order.objects.filter(pk=given(Order, "id")),
+    _changes_by_money,
+    returning=("status", "amount", "amount_paid"),
+)
 
 
-def _outcome(order: Order, amount: int) -> PaidOutcome:
-    if order.status == Order.Status.CANCELLED:
+def _outcome(status: str, *, owed: int, before: int, now: int) -> PaidOutcome:
+    """Say what money meant for an order; `status` as it is now, KES that had come before and have come by now."""
+    if status == Order.Status.CANCELLED:
         return PaidOutcome.AFTER_CANCEL
-    if order.status == Order.Status.OPEN:
+    if status == Order.Status.OPEN:
         return PaidOutcome.PARTLY
-    if order.amount_paid - amount >= order.amount:
+    if before >= owed:
         return PaidOutcome.SURPLUS
-    return PaidOutcome.PAID if order.amount_paid == order.amount else PaidOutcome.OVERPAID
+    return PaidOutcome.PAID if now == owed else PaidOutcome.OVERPAID
 
 
 def cancel_order(order: Order) -> None:
