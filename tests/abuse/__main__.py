@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import subprocess
 import sys
 import tempfile
@@ -30,6 +31,7 @@ MOST_GROWTH = 50 * 1024  # KiB
 
 
 def main() -> int:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # or servers and services would stay behind
     options = _options()
     options.results.parent.mkdir(parents=True, exist_ok=True)
     if options.profile:
