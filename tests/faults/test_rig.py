@@ -41,7 +41,7 @@ TEETH = [
     ("asking", "F11", "I1"),
     ("token", "F0", "I2"),
     ("tailer", "F14", "I5"),
-    ("snapshot", "F14", "I5"),
+    ("snapshot", "F0b", "I5"),
 ]
 
 

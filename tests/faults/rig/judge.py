@@ -71,6 +71,11 @@ class Judge:
 
     def _look_late(self, documents: dict[str, dict[str, Any]]) -> None:
         """Open one more page for each payment, without polls: its socket says the present version by itself."""
+        for pause in self.fault.late_pages:
+            time.sleep(pause)
+            self._look_once_more(documents)
+
+    def _look_once_more(self, documents: dict[str, dict[str, Any]]) -> None:
         late = asyncio.run_coroutine_threadsafe(
             first_words(self.cluster.base_url, list(documents), within=SNAPSHOT_WITHIN), self.cluster.network.loop
         ).result()

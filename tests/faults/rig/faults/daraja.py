@@ -27,6 +27,7 @@ def _revoked_token(cluster: Cluster) -> Iterator[None]:
 FAULTS = [
     Fault("F0", "nothing breaks, and some customers forge their success", nothing,
           (PAID_ONCE, plan("once", "cancelled", forges="yes"))),
+    Fault("F0b", "nothing breaks, and pages are opened when all is over", nothing, late_pages=(6.0, 6.0)),
     Fault("F11", "every callback lost", nothing, (plan("lost"), plan("lost", query="flaky"))),
     Fault("F12", "callbacks three times at once", nothing, (plan("three_times"), plan("twice"))),
     Fault("F13", "failure before success, success before the push's answer", nothing,

@@ -43,6 +43,7 @@ class Fault:
     `sockets_suffice`: every page is right without polling. `may_refuse`: a callback may be refused, for nothing could
     keep it. `refuses_nobody`: no customer may see a server error. `may_expire`: a payment may end for want of news.
     `is_of_pages`: real browsers are to show what they make of it.
+    `late_pages`: after so many seconds, each time, a new page is opened for every payment.
     """
 
     number: str
@@ -60,6 +61,7 @@ class Fault:
     refuses_nobody: bool = False
     may_expire: bool = True
     is_of_pages: bool = False
+    late_pages: tuple[float, ...] = (0.0,)
 
 
 @contextmanager
