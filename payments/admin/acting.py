@@ -23,15 +23,14 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from payments.admin.common import user_of
+from payments.admin.common import AmountField, user_of
 from payments.c2b.rescue import LONGEST_TYPED, code_in
 from payments.desk import acts
 from payments.desk.acts import ActRefused
 from payments.models import Discrepancy, Reason, Status, Transaction
 from payments.phone_numbers import mask_local
 from payments.review import Money, ReceiptInUse, complete, evidence, is_in_use, leave_unpaid, resolve
-from payments.search import read_amount
-from shop.models import LARGEST_AMOUNT, Order
+from shop.models import Order
 
 LONGEST_REASON = 200  # characters
 
@@ -59,11 +58,8 @@ class Why(Nothing):
 class Found(Why):
     """What money a person has found; the fields begin with what the callbacks say."""
 
-    amount = forms.CharField(
-        label=gettext_lazy("KES received"),
-        max_length=20,
-        help_text=gettext_lazy("What really came, not what was asked."),
-        widget=forms.TextInput(attrs={"inputmode": "numeric", "autocomplete": "off"}),
+    amount = AmountField(
+        label=gettext_lazy("KES received"), help_text=gettext_lazy("What really came, not what was asked.")
     )
     receipt = forms.CharField(
         label=gettext_lazy("M-PESA receipt"),
@@ -79,13 +75,6 @@ class Found(Why):
         super().__init__(*args, payment=payment, **options)
         found = evidence(payment)
         self.initial = {"amount": found.amount, "receipt": found.receipt or "", **self.initial}
-
-    def clean_amount(self) -> int:
-        amount = read_amount(self.cleaned_data["amount"])
-        if amount is None:
-            most = f"{LARGEST_AMOUNT:,}"
-            raise forms.ValidationError(_("The amount must be from KES 1 to KES %(most)s.") % {"most": most})
-        return amount
 
     def clean_receipt(self) -> str:
         typed = self.cleaned_data["receipt"]

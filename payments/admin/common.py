@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from django import forms
 from django.contrib import admin
 from django.contrib.auth.models import AbstractBaseUser
 from django.core.exceptions import PermissionDenied
@@ -17,11 +18,13 @@ from django.utils.functional import cached_property
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.timezone import localtime
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from logs import redact
 from payments.models import Callback, Confirmation, ConversationResult
-from payments.search import named
+from payments.search import named, read_amount
+from shop.models import LARGEST_AMOUNT
 
 SHOWN_OF_BODY = 2_000  # characters
 MOST_COUNTED = 10_000  # rows; counting a million takes longer than anybody turns pages
@@ -34,6 +37,21 @@ class BoundedPaginator(Paginator):
     def count(self) -> int:
         rows = self.object_list
         return rows.order_by()[:MOST_COUNTED].count() if isinstance(rows, QuerySet) else len(rows)
+
+
+class AmountField(forms.CharField):
+    """Whole KES as people write them: `1500`, `KES 1,500`, `1,500/=`."""
+
+    def __init__(self, *, autofocus: bool = False, **options: Any) -> None:
+        attributes = {"inputmode": "numeric", "autocomplete": "off", **({"autofocus": True} if autofocus else {})}
+        super().__init__(max_length=20, widget=forms.TextInput(attrs=attributes), **options)
+
+    def clean(self, value: Any) -> int:
+        amount = read_amount(super().clean(value))
+        if amount is None:
+            most = f"{LARGEST_AMOUNT:,}"
+            raise forms.ValidationError(gettext("The amount must be from KES 1 to KES %(most)s.") % {"most": most})
+        return amount
 
 
 class ReadOnly(admin.ModelAdmin):

@@ -18,16 +18,15 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_http_methods
 
 from pages import capability
-from payments.admin.common import user_of
+from payments.admin.common import AmountField, user_of
 from payments.desk.acts import ActRefused, prompt
 from payments.documents import facts
 from payments.models import Action, Transaction
 from payments.phone_numbers import LONGEST_TYPED, InvalidPhoneNumber, normalise_phone_number
 from payments.receipts import qr_code
 from payments.remembered import remember_typed
-from payments.search import read_amount
 from payments.views.page import screen_for
-from shop.models import LARGEST_AMOUNT, Order
+from shop.models import Order
 from shop.orders import cancel_order, place_counter_sale
 from shop.outcomes import OrderNotCancellable
 
@@ -37,11 +36,7 @@ LOOK_AGAIN_AFTER = 3  # seconds: a code that nobody has scanned yet
 class CounterForm(forms.Form):
     """What staff type; without a phone the customer scans a code instead."""
 
-    amount = forms.CharField(
-        label=gettext_lazy("Amount in KES"),
-        max_length=20,
-        widget=forms.TextInput(attrs={"inputmode": "numeric", "autocomplete": "off", "autofocus": True}),
-    )
+    amount = AmountField(label=gettext_lazy("Amount in KES"), autofocus=True)
     phone_number = forms.CharField(
         label=gettext_lazy("Customer's M-PESA number"),
         required=False,
@@ -55,13 +50,6 @@ class CounterForm(forms.Form):
         max_length=80,
         help_text=gettext_lazy("The customer reads it on the receipt. May stay empty."),
     )
-
-    def clean_amount(self) -> int:
-        amount = read_amount(self.cleaned_data["amount"])
-        if amount is None:
-            most = f"{LARGEST_AMOUNT:,}"
-            raise forms.ValidationError(_("The amount must be from KES 1 to KES %(most)s.") % {"most": most})
-        return amount
 
     def clean_phone_number(self) -> str:
         typed = self.cleaned_data["phone_number"]

@@ -62,6 +62,17 @@ def test_the_form_asks_first_and_sends_the_prompt_when_that_is_answered(client: 
     assert len(daraja.pushes) == 1
 
 
+def test_the_question_uses_up_no_key(client: Any, daraja: FakeDaraja) -> None:
+    order = make_order()
+    announce(order.account_number, 600)
+    body = {"order_id": str(order.pk), "phone_number": new_phone_number()}
+    key = {"Idempotency-Key": "0123456789abcdef"}
+    assert client.post("/payments/stk-push/", body, headers=key).status_code == 409
+    answers = [client.post("/payments/stk-push/", {**body, "not_paid_by_hand": "1"}, headers=key) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [303, 303]
+    assert len(daraja.pushes) == 1
+
+
 def test_htmx_is_asked_by_the_fragment(client: Any) -> None:
     order = make_order()
     announce(order.account_number, 1500)
