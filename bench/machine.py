@@ -59,10 +59,10 @@ class Strangers:
     """Measures how many cores other programs kept busy since it was made: what a quiet machine has is 0."""
 
     def __init__(self) -> None:
-        self._began, self._busy, self._ours = time.monotonic(), _busy_seconds(), _our_seconds()
+        self._began, self._busy, self._ours = time.monotonic(), _busy_seconds(), seconds_below(os.getpid())
 
     def cores(self) -> float:
-        busy, ours = _busy_seconds() - self._busy, _our_seconds() - self._ours
+        busy, ours = _busy_seconds() - self._busy, seconds_below(os.getpid()) - self._ours
         return max(0.0, busy - ours) / (time.monotonic() - self._began)
 
 
@@ -71,8 +71,8 @@ def _busy_seconds() -> float:
     return (sum(columns) - columns[IDLE] - columns[IOWAIT]) * TICK
 
 
-def _our_seconds() -> float:
-    """Return the CPU seconds of this process and of all below it; what has ended is counted by its parent."""
+def seconds_below(ancestor: int) -> float:
+    """Return the CPU seconds of a process and of all below it; what has ended is counted by its parent."""
     parents, seconds = {}, {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -84,7 +84,7 @@ def _our_seconds() -> float:
             int(stat.rpartition(")")[2].split()[1]),
             _seconds_in(stat, WITH_ENDED_CHILDREN),
         )
-    return sum(seconds[number] for number in seconds if _is_below(number, os.getpid(), parents))
+    return sum(seconds[number] for number in seconds if _is_below(number, ancestor, parents))
 
 
 def _is_below(number: int, ancestor: int, parents: dict[int, int]) -> bool:

@@ -96,7 +96,7 @@ def compare(
     have = 0
     for size in sizes:
         with connection.cursor() as cursor:
-            _fill(cursor, FILL + and_fill, {"first": have + 1, "last": size, "gap": gap})
+            fill(cursor, FILL + and_fill, {"first": have + 1, "last": size, "gap": gap})
         have = size
         for name, look in looks_at(size).items():
             found.setdefault(name, []).append(_explained(look))
@@ -136,7 +136,7 @@ def _written(sizes: list[int], found: dict[str, list[Explained]]) -> list[str]:
     return lines
 
 
-def _fill(cursor: Any, statements: str, numbers: dict[str, Any]) -> None:
+def fill(cursor: Any, statements: str, numbers: dict[str, Any]) -> None:
     """Insert the payments of these numbers; the indexes are built afterwards, which is several times as fast."""
     cursor.execute("SET statement_timeout = 0")
     cursor.execute("SET session_replication_role = replica")  # no foreign key is looked up for each row
