@@ -13,7 +13,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from bench import capacity, crowds, embedded, report, results, rows, screens, waiting, workers
+from bench import capacity, crowds, document, embedded, report, results, rows, screens, waiting, workers
 from bench.apps import forget_settings
 from bench.machine import LOAD_CORE, SERVER_CORE, Strangers, description
 from bench.results import Results
@@ -25,7 +25,6 @@ from tests.services import running_services
 FAILURES = (NotMeasured, Refused, TimeoutError, OSError, AssertionError, SystemExit, subprocess.SubprocessError)
 
 RESULTS = REPOSITORY / "var" / "bench.json"
-DOCUMENT = REPOSITORY / "docs" / "benchmarks.md"
 ALL_ROWS = rows.ROWS | capacity.ROWS | crowds.ROWS | embedded.ROWS | screens.ROWS | waiting.ROWS | workers.ROWS
 # What matters most comes first, so that a run that is stopped has it.
 ORDER = (1, 2, 3, 6, 9, 12, 13, 15, 5, 8, 10, 11, 14, 16, 20)
@@ -63,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _measure(todo, found, options)
     _print(found, is_quick=options.quick)
     if options.write:
-        report.write_document(DOCUMENT, found)
+        document.put(document.BENCHMARKS, "make bench", report.in_words(found))
     return 1 if found.failed else 0
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import redis
 
+from bench import document
 from bench.apps import App, forget_settings
 from bench.capacity import CALLERS
 from bench.comparison import Comparison, Way, compared, side_by_side
@@ -91,6 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.layers", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a few callbacks only: shows that it works, no more")
     parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument("--write", action="store_true", help="write the table into docs/scaling.md")
     options = parser.parse_args(arguments)
     forget_settings()
     with running_services(durable=True) as services:
@@ -98,6 +100,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(found.table(), "", found.footnote(), sep="\n")
     if options.json:
         found.write(options.json)
+    if options.write:
+        document.put(document.SCALING, "python -m bench.layers", f"{found.table()}\n\n{found.footnote()}")
     return 0
 
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 
 from bench.figures import Line
 from bench.results import Results
 
-BEGIN, END = "<!-- begin of what `make bench` writes -->", "<!-- end of what `make bench` writes -->"
 HEAD = ["row", "figure", "Papo", "floor", "ratio", "naive", "must", "goal", "", "others busy"]
 
 
@@ -54,13 +52,9 @@ def notes(measured: Sequence[tuple[Line, float]]) -> list[str]:
     return [f"Row {line.row}: {line.note}." for line, _ in measured if line.note]
 
 
-def write_document(path: Path, found: Results) -> None:
-    """Put the run between the two markers of a document."""
-    before, rest = path.read_text().split(BEGIN)
-    after = rest.split(END)[1]
-    path.write_text(
-        f"{before}{BEGIN}\n{_run_in_words(found)}\n\n{table(found.measured)}\n{_remarks(found)}{END}{after}"
-    )
+def in_words(found: Results) -> str:
+    """Return the run as docs/benchmarks.md shows it."""
+    return "\n".join([_run_in_words(found), "", table(found.measured), _remarks(found)])
 
 
 def _run_in_words(found: Results) -> str:
@@ -75,4 +69,4 @@ def _run_in_words(found: Results) -> str:
 def _remarks(found: Results) -> str:
     """Return what has to be said about single rows, as a list of Markdown."""
     said = notes(found.measured) + [f"Row {row} could not be measured." for row in sorted(found.failed)]
-    return "".join(f"\n- {text}" for text in said) + ("\n" if said else "")
+    return "".join(f"\n- {text}" for text in said)

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from bench import load, results
+from bench import document, load, results
 from bench.__main__ import ROWS, main
 from bench.apps import App, floor_app
 from bench.figures import Line, Target, percentile
-from bench.report import BEGIN, END, table, write_document
+from bench.report import in_words, table
 from bench.results import Results
 from bench.wire import Refused
 from tests.server import REPOSITORY
@@ -104,15 +104,16 @@ def test_the_document_shows_the_run_between_its_markers(tmp_path: Path) -> None:
     about = {"measured_at": "a day", "machine": "a machine"}
     found = Results(about | {"load_average_at_the_start": "0", "load_average_at_the_end": "1"}, failed={11: "away"})
     found.add(1, [Line(1, "a figure", "ms", 3.0, floor=2.0, target=Target(2, 1.25))], others=0.0, seconds=60.0)
-    document = tmp_path / "benchmarks.md"
-    document.write_text(f"before\n{BEGIN}\nan older run\n{END}\nafter\n")
+    path = tmp_path / "benchmarks.md"
+    begin, end = (f"<!-- {word} of what `make bench` writes -->" for word in ("begin", "end"))
+    path.write_text(f"before\n{begin}\nan older run\n{end}\nafter\n")
     for _ in range(2):
-        write_document(document, found)
-    text = document.read_text()
-    assert text.startswith(f"before\n{BEGIN}\na day, a machine;")
+        document.put(path, "make bench", in_words(found))
+    text = path.read_text()
+    assert text.startswith(f"before\n{begin}\na day, a machine;")
     assert "| 1   | a figure | 3.00 ms | 2.00 ms | 1.50× |" in text
     assert "an older run" not in text
-    assert text.endswith(f"- Row 11 could not be measured.\n{END}\nafter\n")
+    assert text.endswith(f"- Row 11 could not be measured.\n{end}\nafter\n")
 
 
 def test_every_callback_of_a_rolling_crowd_is_timed(floor: App) -> None:
