@@ -31,22 +31,8 @@ ORDER = (1, 2, 3, 6, 9, 12, 13, 15, 5, 8, 10, 11, 14, 16, 20)
 ROWS = {row: ALL_ROWS[row] for row in sorted(ALL_ROWS, key=lambda row: (*ORDER, row).index(row))}
 # How long each row takes on two quiet cores, to say beforehand how long a run will take.
 SECONDS = {
-    1: 150,
-    2: 290,
-    3: 80,
-    5: 100,
-    6: 30,
-    8: 240,
-    9: 40,
-    10: 180,
-    11: 80,
-    12: 70,
-    13: 180,
-    14: 100,
-    15: 60,
-    16: 90,
-    20: 75,
-}
+    1: 155, 2: 140, 3: 75, 5: 100, 6: 25, 8: 240, 9: 45, 10: 180, 11: 75, 12: 65, 13: 135, 14: 65, 15: 60, 16: 90, 20: 70,
+}  # fmt: skip
 QUICK_SECONDS, UNKNOWN_SECONDS = 10, 60  # a row; and one that has no figure above
 LAST_WORDS = 3000  # characters of what a server that failed has logged
 

@@ -24,10 +24,11 @@ ADDRESSES = [f"127.0.0.{number}" for number in range(1, CALLERS + 1)]
 def two_workers(plan: Plan, directory: Path, services: dict[str, str]) -> list[Line]:
     """Measure callbacks a second of one worker and of two, in turn; nothing is kept on a core of its own."""
     samples: dict[int, list[Sample]] = {1: [], 2: []}
+    repetitions = min(plan.few_repetitions, plan.repetitions)
     with running_daraja() as (_, daraja_url), running_stack(daraja_url) as stack:
-        app = _behind_nginx(stack, payments=plan.many_pages * (2 * plan.repetitions + 1))
+        app = _behind_nginx(stack, payments=plan.many_pages * (2 * repetitions + 1))
         asyncio.run(run_overload(app, plan.many_pages, callers=CALLERS))  # what comes once
-        for repetition in range(plan.repetitions):
+        for repetition in range(repetitions):
             for workers in (2, 1) if repetition % 2 else (1, 2):
                 _run_workers(stack, workers)
                 samples[workers].append(asyncio.run(run_overload(app, plan.many_pages, callers=CALLERS)))
