@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     forget_settings()
     _measure(todo, found, options)
     _print(found, is_quick=options.quick)
-    if options.write:
+    if options.write and found.measured:
         document.put(document.BENCHMARKS, "make bench", report.in_words(found))
     return 1 if found.failed else 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
 import os
@@ -13,8 +14,11 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from bench.apps import App, own_database, papo_app
+from bench import document
+from bench.apps import App, forget_settings, own_database, papo_app
 from bench.machine import Strangers, description
+from bench.rows import QUICK, Plan
+from tests.services import running_services
 
 Way = Mapping[str, Any]  # what `papo_app` is given
 
@@ -74,9 +78,26 @@ def side_by_side(
         yield apps
 
 
-def compared(columns: Sequence[str], measure: Callable[[Comparison], None]) -> Comparison:
-    """Return what `measure` has put, with the cores that others kept busy meanwhile."""
+Measure = Callable[[Plan, dict[str, str], Comparison], None]
+
+
+def run(
+    program: str, about: str, columns: Sequence[str], measure: Measure, arguments: Sequence[str] | None = None
+) -> int:
+    """Compare as the command line says: print the table, keep it as JSON, write it into docs/scaling.md."""
+    parser = argparse.ArgumentParser(prog=program, description=about)
+    parser.add_argument("--quick", action="store_true", help="a few callbacks only: shows that it works, no more")
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument("--write", action="store_true", help="write the table into docs/scaling.md")
+    options = parser.parse_args(arguments)
+    forget_settings()
     found, strangers = Comparison(columns), Strangers()
-    measure(found)
+    with running_services(durable=True) as services:
+        measure(QUICK if options.quick else Plan(), services, found)
     found.others = strangers.cores()
-    return found
+    print(found.table(), "", found.footnote(), sep="\n")
+    if options.json:
+        found.write(options.json)
+    if options.write:
+        document.put(document.SCALING, program, f"{found.table()}\n\n{found.footnote()}")
+    return 0

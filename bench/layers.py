@@ -5,26 +5,22 @@ In memory, a queue for each process in Redis (RedisChannelLayer), and Redis' PUB
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 
 import redis
 
-from bench import document
-from bench.apps import App, forget_settings
+from bench.apps import App
 from bench.capacity import CALLERS
-from bench.comparison import Comparison, Way, compared, side_by_side
+from bench.comparison import Comparison, Way, run, side_by_side
 from bench.figures import cpu_per_callback, frames_at, per_core
 from bench.load import Sample, run_load, run_openings, run_overload
 from bench.machine import LOAD_CORE, pinned_to
-from bench.rows import QUICK, Plan
-from tests.services import running_services
+from bench.rows import Plan
 
 LAYERS: dict[str, Way] = {
     "in memory": {"REDIS_URL": ""},
@@ -89,20 +85,8 @@ def _cpu_of_redis(url: str) -> float:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m bench.layers", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a few callbacks only: shows that it works, no more")
-    parser.add_argument("--json", type=Path, metavar="FILE")
-    parser.add_argument("--write", action="store_true", help="write the table into docs/scaling.md")
-    options = parser.parse_args(arguments)
-    forget_settings()
-    with running_services(durable=True) as services:
-        found = compared(list(LAYERS), partial(measure, QUICK if options.quick else Plan(), services))
-    print(found.table(), "", found.footnote(), sep="\n")
-    if options.json:
-        found.write(options.json)
-    if options.write:
-        document.put(document.SCALING, "python -m bench.layers", f"{found.table()}\n\n{found.footnote()}")
-    return 0
+    """Compare, and print."""
+    return run("python -m bench.layers", __doc__ or "", list(LAYERS), measure, arguments)
 
 
 if __name__ == "__main__":

@@ -115,23 +115,20 @@ async def _complete_in_turn(
     rate: float,
     seed: int,
 ) -> Sample:
-    sample, callers, moments = Sample(), [await new_caller(app) for _ in range(CALLERS)], _poisson(rate, seed)
+    sample, moments = Sample(), _poisson(rate, seed)
+    async with _callers(app) as callers:
 
-    async def visit(payment: Payment, page: Page) -> None:
-        await _call(app, callers, payment.request(app.port), page, sample)
-        page.leave()
+        async def visit(payment: Payment, page: Page) -> None:
+            await _call(app, callers, payment.request(app.port), page, sample)
+            page.leave()
 
-    running, begin = [], time.perf_counter()
-    for _ in range(count):
-        await asyncio.sleep(max(0.0, begin + next(moments) - time.perf_counter()))
-        payment, page = waiting.popleft()
-        running.append(asyncio.create_task(visit(payment, await page)))
-        open_next()
-    try:
+        running, begin = [], time.perf_counter()
+        for _ in range(count):
+            await asyncio.sleep(max(0.0, begin + next(moments) - time.perf_counter()))
+            payment, page = waiting.popleft()
+            running.append(asyncio.create_task(visit(payment, await page)))
+            open_next()
         await asyncio.gather(*running)
-    finally:
-        for caller in callers:
-            caller.close()
     return sample
 
 
@@ -231,20 +228,26 @@ async def complete(
     app: App, payments: Sequence[Payment], pages: Sequence[Page | None], *, rate: float, seed: int
 ) -> Sample:
     """Complete each payment once, `rate` a second in a Poisson process; None for one that nobody watches."""
-    sample, callers = Sample(), [await new_caller(app) for _ in range(CALLERS)]
+    sample, moments, running = Sample(), _poisson(rate, seed), []
     requests = [payment.request(app.port) for payment in payments]
-    moments = _poisson(rate, seed)
-    running = []
-    begin = time.perf_counter()
-    for request, page in zip(requests, pages, strict=True):
-        await asyncio.sleep(max(0.0, begin + next(moments) - time.perf_counter()))
-        running.append(asyncio.create_task(_call(app, callers, request, page, sample)))
-    try:
+    async with _callers(app) as callers:
+        begin = time.perf_counter()
+        for request, page in zip(requests, pages, strict=True):
+            await asyncio.sleep(max(0.0, begin + next(moments) - time.perf_counter()))
+            running.append(asyncio.create_task(_call(app, callers, request, page, sample)))
         await asyncio.gather(*running)
+    return sample
+
+
+@asynccontextmanager
+async def _callers(app: App) -> AsyncIterator[list[Caller]]:
+    """Yield connections that are open already; whoever calls takes one out and puts it back."""
+    callers = [await new_caller(app) for _ in range(CALLERS)]
+    try:
+        yield callers
     finally:
         for caller in callers:
             caller.close()
-    return sample
 
 
 def _poisson(rate: float, seed: int) -> Iterator[float]:

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import sys
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 
-from bench import document, edges
-from bench.apps import App, forget_settings
+from bench import edges
+from bench.apps import App
 from bench.capacity import CALLERS
-from bench.comparison import Comparison, Way, compared, side_by_side
+from bench.comparison import Comparison, Way, run, side_by_side
 from bench.figures import cpu_per_callback, frames_at, per_core
 from bench.load import Sample, run_load, run_openings, run_overload
 from bench.machine import LOAD_CORE, memory_kb, pinned_to
-from bench.rows import QUICK, Plan
-from tests.services import free_port, running_services
+from bench.rows import Plan
+from tests.services import free_port
 
 TOO_MUCH = 200  # MB
 ENDING = 2000  # payments for the callbacks that come while a server is told to stop
@@ -107,20 +105,8 @@ def _counted(counter: Counter[str]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m bench.servers", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a few callbacks only: shows that it works, no more")
-    parser.add_argument("--json", type=Path, metavar="FILE")
-    parser.add_argument("--write", action="store_true", help="write the table into docs/scaling.md")
-    options = parser.parse_args(arguments)
-    forget_settings()
-    with running_services(durable=True) as services:
-        found = compared(list(ways()), partial(measure, QUICK if options.quick else Plan(), services))
-    print(found.table(), "", found.footnote(), sep="\n")
-    if options.json:
-        found.write(options.json)
-    if options.write:
-        document.put(document.SCALING, "python -m bench.servers", f"{found.table()}\n\n{found.footnote()}")
-    return 0
+    """Compare, and print."""
+    return run("python -m bench.servers", __doc__ or "", list(ways()), measure, arguments)
 
 
 if __name__ == "__main__":

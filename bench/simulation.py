@@ -155,7 +155,10 @@ class Simulation:
         self._worker().finish(now, self._seconds(self._steps.heartbeat))
 
     def _tail(self, worker: Station) -> Event:
-        return lambda now: void(worker.finish(now, self._seconds(self._steps.tailer)))
+        def tail(now: float) -> None:
+            worker.finish(now, self._seconds(self._steps.tailer))
+
+        return tail
 
     def _take_callback(self, came_at: float) -> None:
         """Let a callback pass its stations, each at the moment that the one before has done with it."""
@@ -174,7 +177,3 @@ class Simulation:
                 self._outcome.frames.append(now - came_at)
             return
         self._at(station.finish(now, self._seconds(mean)), lambda then: self._pass(then, stations, came_at))
-
-
-def void(_value: object) -> None:
-    """Return nothing."""
