@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -66,3 +68,15 @@ def test_a_shop_that_was_made_for_its_crowd_can_serve_it() -> None:
     outcome = simulated(10_000, shop, steps)
     assert outcome.is_stable
     assert max(outcome.busy.values()) < scaling.FULLEST * 1.1
+
+
+@pytest.mark.long
+@pytest.mark.browser  # it starts its own services, so once is enough
+def test_costs_can_be_measured_anew(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "bench.growth", "--quick", "--json", str(tmp_path / "costs.json")]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    costs = read(tmp_path / "costs.json")
+    assert [each.sockets for each in costs.sockets] == list(growth.QUICK.sockets)
+    assert [each.stored for each in costs.stored] == list(growth.QUICK.stored)
+    assert all(each.callback_ms > 0 for each in (*costs.sockets, *costs.stored))
