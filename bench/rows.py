@@ -30,7 +30,7 @@ class Plan:
     """How much is measured. `rate`: callbacks per second."""
 
     repetitions: int = 5
-    few_repetitions: int = 3  # of what takes long
+    few_repetitions: int = 2  # of what takes long
     rate: float = 100
     few_pages: int = 50
     pages: int = 500
@@ -39,11 +39,12 @@ class Plan:
     embedded_pages: int = 200
     idle_pages: int = 200
     idle_seconds: float = 60
+    waiting_seconds: float = 30  # two heartbeats
     many_pages: int = 1000
     most_pages: int = 5000
     storm_pages: int = 2000
     polls: int = 2000
-    screens: int = 30
+    screens: int = 25
 
 
 QUICK = Plan(
@@ -56,6 +57,7 @@ QUICK = Plan(
     embedded_pages=20,
     idle_pages=10,
     idle_seconds=1,
+    waiting_seconds=0.5,
     many_pages=20,
     most_pages=40,
     storm_pages=20,

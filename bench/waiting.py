@@ -24,8 +24,8 @@ MINUTE = 60.0
 
 def waiting(plan: Plan, directory: Path, services: dict[str, str]) -> list[Line]:
     """Return the CPU of a customer's minute, and of a whole visit, of the socket against polls."""
-    seconds, pages, pollers = plan.idle_seconds, plan.many_pages, min(POLLERS, plan.many_pages)
-    visit = VISIT * seconds / MINUTE
+    seconds, pages, pollers = plan.waiting_seconds, plan.many_pages, min(POLLERS, plan.many_pages)
+    visit = min(VISIT, seconds)
     with two(papo_app, naive_app, directory, services, payments=3 * pages + 1) as (papo, naive), pinned_to(LOAD_CORE):
         alone, naive_alone = _both(_nobody(papo, seconds), _nobody(naive, seconds))
         sockets, polls = _both(_sockets(papo, pages, seconds), _polls(naive, pollers, seconds))
