@@ -34,6 +34,8 @@ from tests.services import running_services
 COSTS = REPOSITORY / "bench" / "costs.json"
 BEATS = 2  # of each socket, that are waited for: half a minute
 HEARTBEAT_SECONDS = 15
+MANY = 500  # sockets; fewer are lost in what the worker takes and gives back anyhow
+WARMING = 20  # payments before the first that counts
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class AtSockets:
     opening_ms: float
     idle_ms: float
     poll_ms: float
-    kilobytes: float  # of a socket
+    kilobytes: float | None  # of a socket; None where too few were open to tell
 
 
 @dataclass(frozen=True)
@@ -97,14 +99,17 @@ class Meter:
         return [1000 * (now - then) / count for now, then in zip(self.read(), before, strict=True)]
 
 
-async def at_sockets(app: App, meter: Meter, count: int, sizes: Sizes) -> AtSockets:
-    """Open so many pages, leave them alone, poll, then complete some of their payments."""
+async def at_sockets(app: App, meter: Meter, count: int, sizes: Sizes, *, without_kb: float) -> AtSockets:
+    """Open so many pages, leave them alone, poll, then complete some of their payments.
+
+    `without_kb`: what the worker had in memory before its first socket.
+    """
     callbacks = min(count, sizes.callbacks)
     payments, poll = app.take(count), await asyncio.to_thread(poll_of_papo, app)
-    before, memory = meter.read(), memory_kb(app.process_id)
+    before = meter.read()
     async with open_pages(app, payments, offers_deflate=True) as pages:
         opening_ms = meter.since(before, count)[0]
-        kilobytes = (memory_kb(app.process_id) - memory) / count
+        kilobytes = (memory_kb(app.process_id) - without_kb) / count if count >= MANY else None
         before = meter.read()
         await asyncio.sleep(sizes.idle_seconds)
         idle_ms = meter.since(before, sizes.idle_seconds / 60)[0]
@@ -133,11 +138,14 @@ def measure(sizes: Sizes) -> dict[str, Any]:
         services = stack.enter_context(running_services(durable=True))
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="papo-bench-")))
         stack.enter_context(pinned_to(LOAD_CORE))
-        needed = sum(sizes.sockets) + len(sizes.sockets) + (len(sizes.stored) + 1) * sizes.callbacks
+        needed = sum(sizes.sockets) + len(sizes.sockets) + len(sizes.stored) * sizes.callbacks + WARMING
         papo = stack.enter_context(papo_app(directory, payments=needed, **_urls(stack, services)))
         meter = Meter(papo, services)
-        asyncio.run(run_load(papo, sizes.callbacks, rate=sizes.rate, seed=0))  # what comes once
-        by_sockets = [asyncio.run(at_sockets(papo, meter, count, sizes)) for count in sizes.sockets]
+        asyncio.run(run_load(papo, WARMING, rate=sizes.rate, seed=0))  # what comes once
+        without_kb = memory_kb(papo.process_id)
+        by_sockets = [
+            asyncio.run(at_sockets(papo, meter, count, sizes, without_kb=without_kb)) for count in sizes.sockets
+        ]
         firsts = [1, *(size + 1 for size in sizes.stored[:-1])]
         spans = zip(firsts, sizes.stored, strict=True)
         by_stored = [at_stored(papo, meter, first, last, sizes) for first, last in spans]

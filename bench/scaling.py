@@ -101,7 +101,9 @@ def costs_table(costs: Costs) -> str:
     idle = [each.idle_ms / each.sockets for each in costs.sockets]
     lines.append(_line("customer's minute of waiting", [f"{value:.2f}" for value in idle], _growth(idle)))
     kilobytes = [each.kilobytes for each in costs.sockets]
-    lines.append(_line("memory of a socket, KB", [f"{value:.1f}" for value in kilobytes], _growth(kilobytes)))
+    known = [value for value in kilobytes if value is not None]
+    cells = ["–" if value is None else f"{value:.1f}" for value in kilobytes]
+    lines.append(_line("memory of a socket, KB", cells, _growth(known)))
     stored = [_line("CPU, ms", [f"{each.stored:,} payments stored" for each in costs.stored], "grows")]
     for name, field in (("callback: worker", "callback_ms"), ("callback: PostgreSQL", "postgresql_ms")):
         values = [getattr(each, field) for each in costs.stored]
@@ -141,6 +143,7 @@ def needs(costs: Costs) -> list[Need]:
     visits = [customers / WAIT for customers in CUSTOMERS]
     processes = [math.ceil(customers / SOCKETS_PER_PROCESS) for customers in CUSTOMERS]
     full, megabits = costs.full, WAITING_BYTES * 8 / 60 / 1e6
+    kilobytes = full.kilobytes or 0.0
 
     def cores(name: str, each: Sequence[float], milliseconds: float, what: str) -> Need:
         return Need(name, [count * milliseconds / 1000 for count in each], "", f"{milliseconds:.2f} ms for {what}")
@@ -152,8 +155,8 @@ def needs(costs: Costs) -> list[Need]:
         cores("worker cores for waiting", [each / 60 for each in CUSTOMERS], costs.waiting_ms, "a minute of waiting"),
         cores("PostgreSQL's cores", visits, full.postgresql_ms, "a callback"),
         cores("Redis' cores", visits, full.redis_ms, "a callback"),
-        Need("memory for sockets", [each * full.kilobytes / 1e6 for each in CUSTOMERS], "GB",
-             f"{full.kilobytes:.1f} KB each"),
+        Need("memory for sockets", [each * kilobytes / 1e6 for each in CUSTOMERS], "GB",
+             f"{kilobytes:.1f} KB each"),
         Need("workers for sockets alone", processes, "", f"{SOCKETS_PER_PROCESS:,} each at most"),
         Need("database connections at most", [each * CONNECTIONS_PER_PROCESS for each in processes], "",
              f"a pool of {CONNECTIONS_PER_PROCESS} each"),
