@@ -87,7 +87,7 @@ def read(path: Path) -> Costs:
 
 
 def costs_table(costs: Costs) -> str:
-    """Return the costs at each number of open sockets, and beneath them at each number of stored payments."""
+    """Return the costs at each number of open sockets."""
     lines = [_line("CPU, ms", [f"{each.sockets:,} sockets" for each in costs.sockets], "grows")]
     for name, field in (
         ("callback: worker", "callback_ms"),
@@ -96,23 +96,27 @@ def costs_table(costs: Costs) -> str:
         ("opening a socket, state sent", "opening_ms"),
         ("poll that brings nothing new", "poll_ms"),
     ):
-        values = [getattr(each, field) for each in costs.sockets]
-        lines.append(_line(name, [f"{value:.2f}" for value in values], _growth(values)))
-    idle = [each.idle_ms / each.sockets for each in costs.sockets]
-    lines.append(_line("customer's minute of waiting", [f"{value:.2f}" for value in idle], _growth(idle)))
-    kilobytes = [each.kilobytes for each in costs.sockets]
-    known = [value for value in kilobytes if value is not None]
-    cells = ["–" if value is None else f"{value:.1f}" for value in kilobytes]
-    lines.append(_line("memory of a socket, KB", cells, _growth(known)))
-    stored = [_line("CPU, ms", [f"{each.stored:,} payments stored" for each in costs.stored], "grows")]
-    for name, field in (("callback: worker", "callback_ms"), ("callback: PostgreSQL", "postgresql_ms")):
-        values = [getattr(each, field) for each in costs.stored]
-        stored.append(_line(name, [f"{value:.2f}" for value in values], _growth(values)))
-    return f"{_markdown(lines)}\n\n{_markdown(stored)}"
+        lines.append(_costs_line(name, [getattr(each, field) for each in costs.sockets]))
+    lines.append(_costs_line("customer's minute of waiting", [each.idle_ms / each.sockets for each in costs.sockets]))
+    lines.append(_costs_line("memory of a socket, KB", [each.kilobytes for each in costs.sockets]))
+    return _markdown(lines)
+
+
+def stored_table(costs: Costs) -> str:
+    """Return what a callback costs at each number of payments that the database has already."""
+    head = _line("CPU, ms", [f"{each.stored:,} payments stored" for each in costs.stored], "grows")
+    worker = _costs_line("callback: worker", [each.callback_ms for each in costs.stored])
+    postgresql = _costs_line("callback: PostgreSQL", [each.postgresql_ms for each in costs.stored])
+    return _markdown([head, worker, postgresql])
+
+
+def _costs_line(name: str, values: Sequence[float | None]) -> list[str]:
+    known = [value for value in values if value is not None]
+    return _line(name, ["–" if value is None else f"{value:.2f}" for value in values], _growth(known))
 
 
 def _growth(values: Sequence[float]) -> str:
-    return f"{values[-1] / values[0]:.2f}×" if values[0] else "–"
+    return f"{values[-1] / values[0]:.2f}×" if len(values) > 1 and values[0] else "–"
 
 
 def _line(name: str, cells: Sequence[str], last: str) -> list[str]:
@@ -284,6 +288,7 @@ def in_words(costs: Costs) -> str:
         [
             f"### What each thing costs\n\n{costs.measured}.",
             costs_table(costs),
+            *([stored_table(costs)] if costs.stored else []),
             f"### What a crowd needs\n\nEach waits {WAIT} s on average, and each part works all of its time.",
             needs_table(costs),
             f"### How long they wait for the words\n\nSimulated, each part working {FULLEST:.0%} of its time at most.",

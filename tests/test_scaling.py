@@ -11,7 +11,18 @@ import pytest
 import settings
 from bench import document, growth, scaling
 from bench.growth import COSTS
-from bench.scaling import PROGRAM, costs_table, limits, limits_table, needs, needs_table, read, shop_for, simulated
+from bench.scaling import (
+    PROGRAM,
+    costs_table,
+    limits,
+    limits_table,
+    needs,
+    needs_table,
+    read,
+    shop_for,
+    simulated,
+    stored_table,
+)
 from realtime import consumers
 from realtime.audience import SOCKETS_PER_PROCESS
 
@@ -19,7 +30,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 MEASURED = read(COSTS)
 
 
-@pytest.mark.parametrize("table", [costs_table, needs_table, limits_table])
+@pytest.mark.parametrize("table", [costs_table, stored_table, needs_table, limits_table])
 def test_the_document_shows_what_the_script_says(table: scaling.Table) -> None:
     assert table(MEASURED) in document.written(document.SCALING, PROGRAM)
 
@@ -44,10 +55,11 @@ def test_the_limits_are_those_of_the_code() -> None:
 
 
 def test_several_sizes_were_measured() -> None:
-    for sizes in ([each.sockets for each in MEASURED.sockets], [each.stored for each in MEASURED.stored]):
-        assert sizes == sorted(sizes)
-        assert sizes[-1] >= 10 * sizes[0]
+    sizes = [each.sockets for each in MEASURED.sockets]
+    assert sizes == sorted(sizes)
+    assert sizes[-1] >= 10 * sizes[0]
     assert MEASURED.full.kilobytes
+    assert MEASURED.stored
 
 
 def test_a_need_is_its_cost_times_its_crowd() -> None:
