@@ -26,7 +26,7 @@ WAIT = 60  # seconds that a customer waits, on average: an assumption, the lengt
 POLL_SECONDS = 3  # of the polling that is compared
 WAITING_BYTES = 634  # per customer and minute; row 20, docs/accessibility.md
 FULLEST = 0.6  # of its time that a part may work: beyond it queues grow faster than the crowd
-SIMULATED = 100_000  # customers who come, at least
+SIMULATED = 20_000  # customers who come, at least
 
 # As the code and deploy/ have them; tests/test_scaling.py compares.
 SOCKETS_PER_PROCESS = 5_000
@@ -196,8 +196,8 @@ def shop_for(customers: int, steps: Steps) -> Shop:
 
 
 def simulated(customers: int, shop: Shop, steps: Steps) -> Outcome:
-    """Return what so many customers see, of whom SIMULATED come, in five seconds at least."""
-    return Simulation(shop, steps, customers=customers, wait=WAIT).run(max(5.0, SIMULATED * WAIT / customers))
+    """Return what so many customers see, of whom SIMULATED come, in two seconds at least."""
+    return Simulation(shop, steps, customers=customers, wait=WAIT).run(max(2.0, SIMULATED * WAIT / customers))
 
 
 def simulation_table(costs: Costs, crowds: Sequence[int] = CUSTOMERS) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import math
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -54,7 +55,9 @@ class Outcome:
         return max(self.busy.values()) < 1
 
     def percentile(self, share: float) -> float:
-        """Return the seconds that `share` (0–1) of the frames do not exceed."""
+        """Return the seconds that `share` (0–1) of the frames do not exceed; infinite where none has come."""
+        if not self.frames:
+            return math.inf
         return sorted(self.frames)[min(len(self.frames) - 1, int(share * len(self.frames)))]
 
 

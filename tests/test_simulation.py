@@ -77,3 +77,9 @@ def test_a_seed_repeats_a_run() -> None:
         for seed in (1, 1, 2)
     )
     assert first == again != other
+
+
+def test_where_nobody_is_told_it_takes_for_ever() -> None:
+    slow = Steps(**{**vars(STEPS), "opening": 0.1})
+    outcome = Simulation(Shop(workers=1, cores=1), slow, customers=60_000, wait=60).run(2)
+    assert outcome.percentile(0.5) == math.inf
