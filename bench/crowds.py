@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import math
 import random
 import time
 from collections.abc import Coroutine
@@ -23,10 +25,10 @@ from bench.wire import Onlooker, Page, Refused
 
 T = TypeVar("T")
 
-SHOWN_WITHIN = 30.0  # seconds after which a page that was not told ends the measurement
+SHOWN_WITHIN = 30.0  # seconds after which a page counts as never told
 COME_BACK_WITHIN = 1.0  # seconds in which all pages try for the first time
 RETRY = 3.5, 0.3  # seconds until a page that was refused tries again, and the jitter; as static/checkout.js
-TRUE_WITHIN = 60.0  # seconds after which a page counts as lost
+TRUE_WITHIN = 60.0  # seconds after which a page counts as never true
 CHANGED = 10  # one in so many payments is completed while its page is away, or on its way back
 
 
@@ -54,9 +56,9 @@ async def run_fan_out(app: App, watchers: int) -> Sample:
         caller, before = await new_caller(app), cpu_seconds(app.process_id)
         with without_collector():
             left, answer = caller.post(payment.request(app.port))
-            async with asyncio.timeout(SHOWN_WITHIN):
-                told = await asyncio.gather(*(page.told for page in opened))
-        sample.answers, sample.frames = [await answer - left], [moment - left for moment in told]
+            await asyncio.wait([page.told for page in opened], timeout=SHOWN_WITHIN)
+        sample.answers = [await answer - left]
+        sample.frames = [page.told.result() - left if page.told.done() else math.inf for page in opened]
         sample.cpu = cpu_seconds(app.process_id) - before
         caller.close()
     await until_quiet(app)
@@ -74,6 +76,7 @@ class Storm:
     """How long after the beginning each page was true again, in seconds; the server's CPU; and what it refused."""
 
     true_after: list[float] = field(default_factory=list)
+    opened: list[Page] = field(default_factory=list)
     cpu: float = 0.0
     refused: int = 0
 
@@ -108,17 +111,19 @@ async def run_storm(app: App, pages: int, *, seed: int) -> Storm:
         pass
     await complete(app, away, [None] * len(away), rate=len(away) / COME_BACK_WITHIN, seed=seed)
     await until_quiet(app)
-    before, began = cpu_seconds(app.process_id), time.perf_counter()
+    before, began, paid = cpu_seconds(app.process_id), time.perf_counter(), {each.socket_path for each in changed}
     returns = [
-        _come_back(app, each, found, began + chance.uniform(0, COME_BACK_WITHIN), chance, is_paid=each in changed)
+        asyncio.create_task(_come_back(app, each, found, began, chance, is_paid=each.socket_path in paid))
         for each in payments
     ]
     calling = complete(app, on_the_way, [None] * len(on_the_way), rate=len(on_the_way) / COME_BACK_WITHIN, seed=seed)
-    async with asyncio.timeout(TRUE_WITHIN):
-        opened, _ = await asyncio.gather(asyncio.gather(*returns), calling)
-    found.true_after = [moment - began for _, moment in opened]
+    await asyncio.gather(calling, asyncio.wait(returns, timeout=TRUE_WITHIN))
     found.cpu = cpu_seconds(app.process_id) - before
-    for page, _ in opened:
+    for each in returns:
+        each.cancel()
+    await asyncio.gather(*returns, return_exceptions=True)
+    found.true_after = [math.inf if each.cancelled() else each.result() - began for each in returns]
+    for page in found.opened:
         page.leave()
     await asyncio.sleep(SETTLING)
     await until_quiet(app)
@@ -126,22 +131,20 @@ async def run_storm(app: App, pages: int, *, seed: int) -> Storm:
 
 
 async def _come_back(
-    app: App, payment: Payment, found: Storm, moment: float, chance: random.Random, *, is_paid: bool
-) -> tuple[Page, float]:
-    """Return the page and when it was true: told of its payment, and that it is completed if it is."""
+    app: App, payment: Payment, found: Storm, began: float, chance: random.Random, *, is_paid: bool
+) -> float:
+    """Return when the page was true: told of its payment, and that it is completed if it is."""
     turn = asyncio.Semaphore(1)  # nobody waits for anybody
-    await asyncio.sleep(moment - time.perf_counter())
+    await asyncio.sleep(began + chance.uniform(0, COME_BACK_WITHIN) - time.perf_counter())
     while True:
-        try:
+        with contextlib.suppress(Refused, OSError):
             page = await open_page(app, payment, turn)
+            found.opened.append(page)
             if is_paid:
                 await page.told
-        except (Refused, OSError):
-            found.refused += 1
-        else:
             if not page.is_lost:
-                return page, time.perf_counter()
-            found.refused += 1
+                return time.perf_counter()
+        found.refused += 1
         pause, jitter = RETRY
         await asyncio.sleep(pause * chance.uniform(1 - jitter, 1 + jitter))
 

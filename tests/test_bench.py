@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import document, load, results
+from bench import crowds, document, load, results
 from bench.__main__ import ROWS, main
 from bench.apps import App, floor_app
 from bench.figures import Line, Target, percentile
@@ -119,3 +119,15 @@ def test_the_document_shows_the_run_between_its_markers(tmp_path: Path) -> None:
 def test_every_callback_of_a_rolling_crowd_is_timed(floor: App) -> None:
     sample = asyncio.run(load.run_rolling(floor, 3, window=2, rate=100, seed=1))
     assert (len(sample.frames), len(sample.answers), sample.lost) == (3, 3, 0)
+
+
+def test_a_change_is_timed_at_every_socket_that_shows_it(floor: App) -> None:
+    sample = asyncio.run(crowds.run_fan_out(floor, 7))
+    assert (len(sample.frames), sample.lost) == (7, 0)
+    assert all(0 < seconds < crowds.SHOWN_WITHIN for seconds in sample.frames)
+
+
+def test_a_page_that_comes_back_and_is_not_told_is_never_true(floor: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crowds, "TRUE_WITHIN", 5.0)
+    found = asyncio.run(crowds.run_storm(floor, 5, seed=1))  # one is paid while it is away, and the floor greets nobody
+    assert (sum(map(math.isinf, found.true_after)), found.refused) == (1, 0)
