@@ -11,7 +11,7 @@ import requests
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Page, expect
 
-from tests.browser.conftest import OpenPage
+from tests.browser.conftest import AT_ONCE, OpenPage
 from tests.client import Shop, as_stored, new_phone_number
 from tests.server import RunningServer, running_server
 
@@ -39,6 +39,12 @@ def silent(market: RunningServer, phone_number: str) -> None:
         f"{market.base_url}/simulator/api/phones/{phone_number}/", json={"outcome": "silent"}, timeout=10
     )
     assert answer.ok
+
+
+def without_word(market: RunningServer) -> None:
+    """Let the next question about a receipt stay without an answer."""
+    url = f"{market.base_url}/simulator/api/operator/transaction_status/"
+    assert requests.post(url, json={"delivery": "lost"}, timeout=10).ok
 
 
 async def ask_for_prompt(page: Page, market: RunningServer, order: dict[str, object], phone_number: str) -> None:
@@ -128,6 +134,36 @@ LINES = """code => {
     text.selectNodeContents(code);
     return text.getClientRects().length;
 }"""
+
+
+async def test_while_mpesa_is_asked_the_prompt_is_one_press_further_away(
+    market: RunningServer, market_shop: Shop, open_page: OpenPage
+) -> None:
+    order, phone_number = market_shop.order(), new_phone_number()
+    without_word(market)
+    page = await open_page(f"{market.base_url}/orders/{order['order_id']}/", viewport=SMALL_PHONE)
+    await pay_on_handset(open_page, market, phone_number, await shown_in_panel(page, "account"), "1")
+    await expect(page.get_by_text("We have found your payment by hand, KES 1")).to_be_visible()
+    await expect(page.get_by_label("M-PESA phone number")).not_to_be_visible()
+    await page.get_by_text("I have not paid by hand").click()
+    await page.get_by_label("M-PESA phone number").fill(phone_number)
+    await page.get_by_role("button", name="I have not paid").click()
+    await expect(page).to_have_url(re.compile(r"/payments/[0-9a-f-]{36}/$"))
+
+
+async def test_an_order_page_that_looks_rarely_looks_when_it_comes_to_the_front(
+    market: RunningServer, market_shop: Shop, open_page: OpenPage
+) -> None:
+    page = await open_page()
+    await page.route(
+        "**/payments/news/**", lambda route: route.continue_(url=re.sub(r"opened=\d+", "opened=1", route.request.url))
+    )
+    await page.goto(f"{market.base_url}/orders/{market_shop.order()['order_id']}/")
+    await expect(page.locator("[hx-trigger^='every 30s']")).to_be_attached()
+    async with page.expect_request("**/payments/news/**", timeout=AT_ONCE):
+        await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    async with page.expect_request("**/payments/news/**", timeout=AT_ONCE):
+        await page.evaluate("window.dispatchEvent(new Event('online'))")
 
 
 @pytest.mark.parametrize("width", [320, 360])
