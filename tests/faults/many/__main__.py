@@ -6,6 +6,7 @@ It can be stopped at any time and goes on where it was: each finished slice is a
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import random
 import tempfile
@@ -28,7 +29,7 @@ from tests.server import REPOSITORY
 RESULTS = REPOSITORY / "var" / "many.jsonl"
 FAULTS: list[Any] = [*ways.FAULTS, *hand.FAULTS, *back.FAULTS]
 SLICES: dict[type, Any] = {ways.Fault: Slice, hand.HandFault: hand.HandSlice, back.BackFault: back.BackSlice}
-AT_A_TIME = 100  # payments in a slice
+AT_A_TIME = 25  # payments in a slice
 AT_ONCE = 4  # slices
 _writing = threading.Lock()
 SHOWN = 5  # violations of a slice; all of them are kept
@@ -87,7 +88,9 @@ def _go_on(profile: Profile, numbers: list[str], *, share: float, give_up: float
         ) as cluster,
         lied_to(cluster) as between,
     ):
-        slices = [(fault, size) for fault, missing in todo for size in _sizes(missing)]
+        # Every fault a little before any of them more.
+        turns = itertools.zip_longest(*([(fault, size) for size in _sizes(missing)] for fault, missing in todo))
+        slices = [one for turn in turns for one in turn if one]
         for at_once, is_alone in ((AT_ONCE, False), (1, True)):
             with ThreadPoolExecutor(at_once) as pool:
                 for fault, size in slices:

@@ -48,13 +48,20 @@ class Between:
 
     def answer(self, method: str, path: str, headers: dict[str, str], body: bytes) -> Answer:
         prompt = _field(body, "CheckoutRequestID")
-        if path == QUERY and prompt in self._by_prompt:
-            return self._lie(prompt)
+        if path == QUERY and (told := self._by_prompt.get(prompt)):
+            return self._lie(prompt, *told)
         status, answered = self.pass_on(method, path, headers, body)
         phone_number = _field(body, "PhoneNumber")
         if path == PUSH and (lie := self.lies.get(phone_number)):
             self._begin(lie, phone_number, _field(answered, "CheckoutRequestID"))
         return status, answered
+
+    def heal(self, phone_number: str) -> None:
+        """Let Daraja's own answers through about a phone's prompts, those of the past and those to come."""
+        self.lies.pop(phone_number, None)
+        for prompt, (whose, _lie) in list(self._by_prompt.items()):
+            if whose == phone_number:
+                self._by_prompt.pop(prompt, None)
 
     def _begin(self, lie: Lie, phone_number: str, prompt: str) -> None:
         if lie is Lie.SLOW_PUSH:
@@ -63,11 +70,10 @@ class Between:
         elif prompt:
             self._by_prompt[prompt] = phone_number, lie
 
-    def _lie(self, prompt: str) -> Answer:
-        phone_number, lie = self._by_prompt[prompt]
+    def _lie(self, prompt: str, phone_number: str, lie: Lie) -> Answer:
         self.told[phone_number, lie] += 1
         if lie is Lie.FAILED_ONCE:
-            del self._by_prompt[prompt]
+            self._by_prompt.pop(prompt, None)
         about = {"ResponseCode": "0", "ResponseDescription": "Accepted", "CheckoutRequestID": prompt}
         cancelled = json.dumps({**about, "ResultCode": "1032", "ResultDesc": "Request cancelled by user"}).encode()
         pending = json.dumps({**about, "ResultCode": "4999", "ResultDesc": "still under processing"}).encode()

@@ -23,7 +23,7 @@ from tests.faults.rig.cluster import EXPIRE_AFTER, Cluster
 from tests.faults.rig.history import History
 from tests.faults.rig.pages import Page
 
-AT_ONCE = 24  # customers who are buying
+AT_ONCE = 6  # customers who are buying
 ENDS_WITHIN = 150.0  # seconds after the last message: expiry, and the minute that a 429 keeps us silent
 CONVERGED_WITHIN = 10.0  # seconds, of a page after its payment's last change
 _numbers = itertools.count(1)
@@ -115,6 +115,7 @@ class Slice:
             self._pay_again(visit)
         elif visit.way.posts:
             self.courier.deliver(visit.shopper, 0, visit.way.posts)
+            self.between.heal(visit.shopper.phone_number)
 
     def _pay_again(self, visit: Visit) -> None:
         """Pay a second time when the first attempt has expired; the first one's callback comes in the middle of it."""
@@ -128,6 +129,7 @@ class Slice:
             self.counter.tell_phone(visit.shopper.phone_number, {"outcome": "paid", "delivery": "once"})
             self._push(visit)
             late.result()
+        self.between.heal(visit.shopper.phone_number)
 
     def _wait(self) -> None:
         """Return when every page shows an end that agrees with the ledger, or time is up."""
@@ -181,8 +183,9 @@ class Slice:
         if prompts > len(visit.shopper.transaction_ids):
             verdict.accuse(visit.shopper, f"a phone was prompted {prompts} times")
         # On a busy machine even a punctual callback may come after expiry: then FAILED is one step more.
-        steps = [payment["version"] - payment["late"] for payment in order.get("payments", [])]
-        if visit.way.version and steps != [visit.way.version]:
+        steps = [payment["version"] - payment["late"] for payment in order.get("payments", [])
+                 if payment["status"] == "COMPLETED"]  # fmt: skip
+        if visit.way.version and set(steps) - {visit.way.version}:
             verdict.accuse(visit.shopper, f"I4: the versions are {steps}")
 
     def _judge_page(self, visit: Visit, page: Page, payments: Sequence[dict[str, Any]], verdict: Verdict) -> None:
