@@ -10,6 +10,7 @@ import random
 import tempfile
 import time
 import traceback
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -98,21 +99,31 @@ def _wanted(profile: Profile, options: argparse.Namespace) -> list[tuple[Fault, 
 
 
 def _break(profile: Profile, options: argparse.Namespace, *, give_up: float) -> None:
+    """Do what is wanted on one set-up, and on another of the same where a run has left one in any state."""
     wanted = _wanted(profile, options)
     while wanted and time.monotonic() < give_up:
         directory = Path(tempfile.mkdtemp(prefix="papo-faults-"))
         print(f"{profile.name}: {len(wanted)} runs, histories in {directory}", flush=True)
-        with running_cluster(
-            directory,
-            workers=profile.workers,
-            services=profile.services,
-            nginx=profile.nginx,
-            chromium=profile.chromium,
-            seed=random.randrange(10**6),  # of the proxies' own delays; that of a run decides everything else
-        ) as cluster:
-            while wanted and time.monotonic() < give_up:
-                if not _run(cluster, profile, *wanted.pop(0), customers=options.customers):
-                    break  # what is left of it may be in any state
+        try:
+            with _running(profile, directory) as cluster:
+                while wanted and time.monotonic() < give_up:
+                    if not _run(cluster, profile, *wanted.pop(0), customers=options.customers):
+                        break
+        except Exception:
+            print(f"{profile.name}: not begun or not ended well, see {directory}", flush=True)
+            traceback.print_exc()
+            return
+
+
+def _running(profile: Profile, directory: Path) -> AbstractContextManager[Cluster]:
+    return running_cluster(
+        directory,
+        workers=profile.workers,
+        services=profile.services,
+        nginx=profile.nginx,
+        chromium=profile.chromium,
+        seed=random.randrange(10**6),  # of the proxies' own delays; that of a run decides everything else
+    )
 
 
 def _run(cluster: Cluster, profile: Profile, fault: Fault, seed: int, *, customers: int) -> bool:
