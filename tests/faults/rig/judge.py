@@ -19,6 +19,7 @@ from tests.faults.rig.faults.fault import Fault
 from tests.faults.rig.pages import first_words
 
 SECRETS = re.compile(r"ws_CO_\d|[0-9a-f]{32}\.[0-9a-f]{32}")
+TOLD_BOTH = {"out_of_order", "contradicted"}  # deliveries of which a callback that tells of a failure is a part
 REFUSALS = {400, 403, 404, 500, 503}  # not nginx's own 502 and 504: those say that no worker answered
 SNAPSHOT_WITHIN = 5.0  # seconds in which a page is right after the server is back
 WRONG_CLOCK = 1800.0  # seconds; a change that is further away was dated by a clock that was turned
@@ -169,7 +170,11 @@ class Judge:
         return {receipt} if self._was_told(customer) else {receipt, None}
 
     def _was_told(self, customer: Customer) -> bool:
-        return 200 in self._answers_to_callbacks(customer)
+        """Return whether the shop has surely answered 200 to the success, not only to a failure that came with it."""
+        statuses = self._answers_to_callbacks(customer)
+        if customer.plan.get("delivery") in TOLD_BOTH:
+            return bool(statuses) and set(statuses) == {200}
+        return 200 in statuses
 
     def _answers_to_callbacks(self, customer: Customer) -> list[int | None]:
         prompts = self.cluster.simulate(f"phones/{customer.phone_number}/")["prompts"]
