@@ -8,6 +8,7 @@ import math
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,13 +32,25 @@ def floor(tmp_path: Path) -> Iterator[App]:
         yield app
 
 
+BROUGHT = {3: (3, 4), 6: (6, 7)}  # rows that come with another
+SOON = (1, 2, 11, 12, 13, 15, 20)  # what fits into `make test`
+
+
 @pytest.mark.browser  # row 13 drives one; and it starts its own services, so once is enough
-def test_a_quick_run_prints_every_row(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "bench", "--quick", "--json", str(tmp_path / "figures.json")]
+@pytest.mark.parametrize(
+    "rows",
+    [SOON, pytest.param(tuple(row for row in ROWS if row not in SOON), marks=pytest.mark.long)],
+    ids=["push", "capacity"],
+)
+def test_a_quick_run_prints_every_row(tmp_path: Path, rows: tuple[int, ...]) -> None:
+    figures = tmp_path / "figures.json"
+    command = [sys.executable, "-m", "bench", "--quick", "--json", str(figures), "--rows", *map(str, rows)]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=ENOUGH, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    lines = json.loads((tmp_path / "figures.json").read_text())["lines"]
-    assert {line["row"] for line in lines if line["verdict"]} == {*ROWS, 4, 7}
+    lines = json.loads(figures.read_text())["lines"]
+    assert {line["row"] for line in lines if line["verdict"]} == {
+        each for row in rows for each in BROUGHT.get(row, [row])
+    }
     assert all(line["floor"] > 0 for line in lines if line["row"] in {1, 5, 12})
     for line in lines:
         assert f"| {line['row']:<3} | {line['figure']}" in done.stdout
@@ -95,7 +108,11 @@ def test_a_run_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
     assert results.read(tmp_path / "figures.json") == found
 
 
-def test_a_row_is_left_out_that_would_end_too_late(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_row_is_left_out_that_would_end_too_late(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.__main__.forget_settings", lambda: None)  # they are the other tests' too
+    monkeypatch.setattr("bench.__main__.running_services", lambda durable: nullcontext({}))
     assert main(["--rows", "20", "--minutes", "0.1", "--json", str(tmp_path / "figures.json")]) == 0
     assert "Row 20 is left out" in capsys.readouterr().out
 
