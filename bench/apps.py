@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import islice, repeat
 from pathlib import Path
@@ -103,7 +103,8 @@ def papo_app(
             known: dict[str, Any] = {"settings": server.settings, "server": server, "daraja": daraja}
             yield App("Papo", server.port, process_id, written, greets=True, **known)
         finally:
-            server.stop()
+            with suppress(subprocess.TimeoutExpired):  # it is killed then, and what was measured stands
+                server.stop()
 
 
 def _prepare(server: RunningServer) -> None:
