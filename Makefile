@@ -43,7 +43,7 @@ format: .venv/.development ## put the code into shape
 	$(PY) -m ruff check --fix-only
 	$(PY) -m ruff format
 
-faults: programs ## break the whole shop in every way, for up to an hour; goes on where it was stopped
+faults: programs ## break the whole shop in every way, for up to two hours; goes on where it was stopped
 	$(PY) -m tests.faults.rig
 	$(PY) -m tests.faults.many
 
