@@ -39,6 +39,13 @@ def _escaped(control: re.Match[str]) -> str:
     return repr(control[0])[1:-1]
 
 
+class OurFaults(logging.Filter):
+    """Passes no traceback for what a stranger wrote wrongly into a socket: anybody could fill the disk with them."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not record.getMessage().startswith("Invalid UTF-8 sequence received")
+
+
 def _redact_line(_logger: Any, _method: str, line: str) -> str:
     return redact(line)
 
@@ -72,17 +79,17 @@ def configure(*, json: bool) -> None:
             "version": 1,
             "disable_existing_loggers": False,
             "formatters": {"line": formatter},
+            "filters": {"strangers": {"()": OurFaults}},
             "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
             "root": {"handlers": ["stderr"], "level": "INFO"},
             "loggers": {
                 # A 404 on a secret path is an attacker's noise, not an event.
                 "django.request": {"level": "ERROR"},
                 "django.security": {"level": "ERROR"},
-                # A traceback for each request that names another host: anybody could fill the disk with them.
-                "django.security.DisallowedHost": {"level": "CRITICAL"},
+                "django.security.DisallowedHost": {"level": "CRITICAL"},  # a traceback for each foreign Host
                 "daphne": {"level": "WARNING"},
                 # Three lines for every socket, with its path, which is all one needs to see the payment.
-                "uvicorn.error": {"level": "WARNING"},
+                "uvicorn.error": {"level": "WARNING", "filters": ["strangers"]},
                 "urllib3": {"level": "ERROR"},
                 "axes": {"level": "WARNING"},
                 # Twice a second while the database is away; whoever needs it says so once.

@@ -154,6 +154,8 @@ def _write_table(results: list[dict[str, Any]]) -> None:
         if mine := [result for result in results if result["attack"] == attack.name]:
             sums = [sum(result[name] for result in mine) for name in ("inputs", "errors", "changes")]
             cells = [f"{value:,}" for value in sums]
+            done, all_parts = len(mine), attack.parts * len(PROFILES)
+            cells[0] += "" if done == all_parts else f" ({done} of {all_parts} parts)"
             lines.append(f"| {attack.name} | {' | '.join(cells)} | {_per(mine, _p99)} | {_per(mine, _growth)} |")
     inputs, errors, changes = (sum(result[name] for result in results) for name in ("inputs", "errors", "changes"))
     lines.append(f"| **All** | **{inputs:,}** | **{errors}** | **{changes}** | | {_per(results, _total)} |")

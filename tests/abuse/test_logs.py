@@ -40,3 +40,11 @@ def test_an_exception_keeps_its_lines_and_loses_its_colours(formatter: logging.F
         text = formatter.format(record)
     assert "ValueError" in text
     assert "\x1b" not in text
+
+
+def test_bytes_that_are_no_text_in_a_socket_leave_no_line() -> None:
+    uvicorn = logging.getLogger("uvicorn.error")
+    ours = logging.makeLogRecord({"name": uvicorn.name, "msg": "Exception in ASGI application"})
+    theirs = logging.makeLogRecord({"name": uvicorn.name, "msg": "Invalid UTF-8 sequence received from client."})
+    assert uvicorn.filter(ours)
+    assert not uvicorn.filter(theirs)

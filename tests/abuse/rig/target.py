@@ -154,8 +154,8 @@ def running_target(
         server.prepare()
         if program:
             server.program = program
+        stack.callback(server.stop)  # of one that does not become ready too
         server.start()
-        stack.callback(server.stop)
         import django
 
         django.setup()
