@@ -111,7 +111,6 @@ def _poison(target: Target, tally: Tally, payload: str, dice: random.Random) -> 
     odd = {"User-Agent": payload.strip()[:60], "X-Request-ID": payload.strip()[:60], "Referer": payload.strip()[:60]}
     odd = {name: re.sub(r"[^\x20-\x7e]", "?", value) for name, value in odd.items()}
     _see(tally, caller.post_form("/payments/stk-push/", {"order_id": order, "phone": payload}, **odd), payload)
-    _see(tally, caller.post_form(f"/payments/by-hand/{order}/", {"sms": payload}), payload)
     phone = new_phone()
     for _attempt in range(5):  # on a busy machine Daraja may be out of reach
         if not target.daraja.pushes_to(phone):
@@ -123,6 +122,7 @@ def _poison(target: Target, tally: Tally, payload: str, dice: random.Random) -> 
     _see(tally, caller.post_json("/mpesa/stk_push_callback/", failure), payload)
     _see(tally, caller.post_json(path, push.callback(MpesaReceiptNumber=payload[:40])), payload)
     _see(tally, _by_hand(caller, payload, dice), payload)
+    _see(tally, caller.post_form(f"/payments/by-hand/{order}/", {"sms": payload}), payload)
     _see(tally, caller.post_json(path, push.callback(description=payload)), payload)
     return Transaction.objects.get(checkout_request_id=push.checkout_request_id), caller
 
