@@ -28,7 +28,7 @@ from payments.books.sheets import sheet
 from payments.books.statement import StatementError, import_statement
 from payments.models import Finding, Movement, Reading
 
-LARGEST_STATEMENT = 50 * 1024 * 1024  # bytes
+LARGEST_STATEMENT = 1_000_000  # bytes, some five thousand lines: what a body may hold (middleware.LARGEST_BODY)
 LONGEST_REPORT = 400  # days
 READINGS_SHOWN = 10
 LONGEST_IMPORT = timedelta(hours=1)  # one that runs for longer has been cut off
@@ -60,10 +60,10 @@ class Statement(forms.Form):
     file = forms.FileField(label=gettext_lazy("Statement (CSV)"))
 
     def clean_file(self) -> UploadedFile:
-        """Refuse what is too large to be a statement."""
+        """Refuse what the server would not have taken either; the command takes any size."""
         file: UploadedFile = self.cleaned_data["file"]
         if (file.size or 0) > LARGEST_STATEMENT:
-            raise forms.ValidationError(_("This is too large for a statement."))
+            raise forms.ValidationError(_("More than 1 MB: import it with manage.py import_statement."))
         return file
 
 

@@ -13,6 +13,8 @@ from django.contrib.auth.models import Permission, User
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import CommandError, call_command
 
+from middleware import LARGEST_BODY
+from payments.books.admin import LARGEST_STATEMENT
 from payments.books.compare import compare
 from payments.books.day import load_day
 from payments.daraja import operator
@@ -131,6 +133,14 @@ def test_a_large_statement_comes_through_a_file_on_disk(client: Any, supervisor:
     data = (PREAMBLE + HEADER + "".join(line(f"UKK{n:07d}", paid_in="10") for n in range(50))).encode()
     page = client.post("/admin/payments/finding/books/", {"file": SimpleUploadedFile("x.csv", data)}, follow=True)
     assert "50 rows were read" in page.content.decode()
+
+
+def test_a_statement_too_large_for_a_body_is_sent_to_the_command(client: Any, supervisor: User) -> None:
+    assert LARGEST_STATEMENT + 4096 < LARGEST_BODY  # the form around it included
+    too_much = SimpleUploadedFile("x.csv", b"x" * (LARGEST_STATEMENT + 1))
+    page = client.post("/admin/payments/finding/books/", {"file": too_much}).content.decode()
+    assert "import it with manage.py import_statement" in page
+    assert not Reading.objects.exists()
 
 
 def test_a_file_that_is_no_statement_is_told_on_the_page(client: Any, supervisor: User) -> None:
