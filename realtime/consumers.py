@@ -130,11 +130,12 @@ class LiveSocket(AsyncWebsocketConsumer):
         try:
             while self.has_news or self._ping_is_due:
                 await self._write_next()
-        except OSError:
-            self.leave()  # the reader has gone
-        except Exception:
-            log.exception("socket.write_failed")
-            await self.finish(COME_BACK)
+        except Exception as error:
+            if _is_gone(error):
+                self.leave()
+            else:
+                log.exception("socket.write_failed")
+                await self.finish(COME_BACK)
         finally:
             self._is_writing, self._writer = False, None
 
@@ -272,6 +273,14 @@ def _guesses_too_often(address: str) -> bool:
 def _read_uuid(text: str) -> UUID | None:
     # UUID() alone takes braces, urn: and the digits of other scripts.
     return UUID(text) if _UUID.fullmatch(text) else None
+
+
+def _is_gone(error: Exception) -> bool:
+    """Return whether a send failed because the socket is closed.
+
+    The specification has OSError for it; uvicorn, once it has closed a socket itself for a broken frame, RuntimeError.
+    """
+    return isinstance(error, OSError) or "after sending 'websocket.close'" in str(error)
 
 
 def _read_seen(text: str | None) -> int | None:

@@ -5,6 +5,7 @@ import time
 from itertools import pairwise
 
 import pytest
+from structlog.testing import capture_logs
 
 from realtime import consumers
 from realtime.audience import audience
@@ -78,3 +79,28 @@ async def test_each_heartbeat_gives_the_page_new_messages(monkeypatch):
             await asyncio.sleep(0.06)
         while not await socket.receive_nothing(timeout=0.01):
             assert (await socket.receive_json_from())["type"] == "ping"
+
+
+@pytest.mark.parametrize(
+    ("error", "is_reported"),
+    [
+        (OSError(), False),
+        (RuntimeError("Unexpected ASGI message 'websocket.send', after sending 'websocket.close'."), False),
+        (RuntimeError("something of ours"), True),
+    ],
+)
+async def test_a_reader_who_has_gone_is_let_go_without_a_word(error, is_reported):
+    """A stranger's broken frame makes uvicorn close the socket between two of ours; only our own faults are logged."""
+    payment = await new_payment()
+    async with watching(payment) as socket:
+        await socket.receive_json_from()
+        (page,) = audience._watchers[payment.pk]
+
+        async def fail(message):
+            raise error
+
+        page.base_send = fail
+        with capture_logs() as logs:
+            page.beat()
+        assert page._is_over
+        assert [log["event"] for log in logs] == ["socket.write_failed"] * is_reported
