@@ -18,13 +18,14 @@ from payments.callback_token import callback_url
 from payments.daraja import client
 from payments.db import release_connection
 from payments.documents import document, facts
+from payments.history import open_discrepancy, record
 from payments.inbox import match_orphans
 from payments.limits import Asker
 from payments.models import Discrepancy, Reason, Source, Status, Transaction
 from payments.phone_numbers import mask
 from payments.reasons import SAME_AMOUNT_AGAIN, next_prompt_at
 from payments.reconciler import ask_about_earlier_attempts
-from payments.transitions import begin, open_discrepancy, put_under_review, record, transition
+from payments.transitions import begin, put_under_review, transition
 from shop.limits import seconds_until
 from shop.models import UNMISTAKABLE, Order
 

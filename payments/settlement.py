@@ -12,8 +12,9 @@ from django.db.transaction import atomic
 from payments import clock
 from payments.daraja.client import QueryAnswer
 from payments.daraja.results import StkCallback, reason_for
+from payments.history import open_discrepancy, record
 from payments.models import Callback, Discrepancy, Reason, Source, Status, Transaction
-from payments.transitions import amend, lock, open_discrepancy, put_under_review, record, transition
+from payments.transitions import amend, lock, put_under_review, transition
 from prepared import Select, given
 
 Kind = Discrepancy.Kind

@@ -9,8 +9,6 @@ holds between threads, processes and machines. Locks are always taken order firs
 
 from __future__ import annotations
 
-import hashlib
-import json
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
@@ -23,6 +21,7 @@ from django.db.transaction import atomic, on_commit
 from django.utils import timezone
 
 from payments import clock, receipts, shop_letter
+from payments.history import open_discrepancy, record
 from payments.models import (
     Action,
     Callback,
@@ -32,10 +31,9 @@ from payments.models import (
     Source,
     Status,
     Transaction,
-    TransactionEvent,
 )
 from payments.signals import is_quiet, transaction_changed
-from prepared import Select, Update, given, insert
+from prepared import Select, Update, given
 from shop.models import Order
 from shop.orders import mark_paid
 from shop.outcomes import PaidOutcome
@@ -337,54 +335,6 @@ def note_action(
     with atomic():
         record(payment, source=source, action=action, by=by, note=note)
         _announce(payment)
-
-
-def record(
-    payment: Transaction,
-    *,
-    source: Source,
-    note: str = "",
-    old_status: str = "",
-    result_code: str = "",
-    callback: Callback | None = None,
-    by: AbstractBaseUser | None = None,
-    action: str = "",
-) -> None:
-    """Write one line of the payment's history; evidence that changed nothing is a line too.
-
-    `by` and `action`: who of the staff did what, where a person was the cause.
-    """
-    line = TransactionEvent(
-        transaction=payment,
-        version=payment.version,
-        old_status=old_status or payment.status,
-        new_status=payment.status,
-        reason=payment.reason,
-        source=source,
-        note=note[:250],
-        result_code=result_code or payment.result_code,
-        callback=callback,
-        by_id=by.pk if by else None,
-        action=action,
-    )
-    insert(line)
-    if source == Source.STAFF:
-        Transaction.objects.filter(pk=payment.pk, touched=False).update(touched=True)
-
-
-def open_discrepancy(payment: Transaction, kind: Discrepancy.Kind, **evidence: Any) -> bool:
-    """Open a discrepancy, once per evidence; return whether it is new."""
-    fingerprint = hashlib.sha256(json.dumps(evidence, sort_keys=True, default=str).encode()).hexdigest()
-    blocking = kind in Discrepancy.BLOCKING and payment.status != Status.COMPLETED
-    _, is_new = Discrepancy.objects.get_or_create(
-        transaction=payment,
-        kind=kind,
-        fingerprint=fingerprint,
-        defaults={"evidence": json.loads(json.dumps(evidence, default=str)), "blocking": blocking},
-    )
-    if is_new:
-        log.warning("discrepancy.opened", transaction_id=str(payment.pk), kind=str(kind), blocking=blocking)
-    return is_new
 
 
 def _announce(payment: Transaction) -> None:

@@ -16,8 +16,9 @@ from django.db import IntegrityError
 from django.db.transaction import atomic
 from django.utils import timezone
 
+from payments.history import open_discrepancy, record
 from payments.models import Channel, Confirmation, Discrepancy, Source, Status, Transaction
-from payments.transitions import amend, announce_found_by_hand, open_discrepancy, record, transition
+from payments.transitions import amend, announce_found_by_hand, transition
 from shop.models import Order
 
 log = structlog.get_logger(__name__)

@@ -21,6 +21,7 @@ from django.db.models import F
 from django.db.transaction import atomic
 from django.utils import timezone
 
+from payments.history import open_discrepancy
 from payments.models import (
     MADE_UP,
     Action,
@@ -34,7 +35,7 @@ from payments.models import (
 )
 from payments.review import resolve
 from payments.signals import unannounced
-from payments.transitions import note_action, open_discrepancy, put_under_review, transition
+from payments.transitions import note_action, put_under_review, transition
 from shop.models import UNMISTAKABLE, Order, Product
 from shop.orders import place_order, take_step
 

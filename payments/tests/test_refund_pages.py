@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 
+from payments.history import open_discrepancy
 from payments.models import Discrepancy, Refund, Status, Transaction
 from payments.tests.conftest import raising
 from payments.tests.test_refunds import Reversals, make_supervisor, mpesa  # noqa: F401 - a fixture
-from payments.transitions import open_discrepancy
 from tests.factories import make_transaction
 
 pytestmark = pytest.mark.django_db

@@ -18,11 +18,11 @@ from payments.daraja import operator
 from payments.daraja.client import DarajaRefused, DarajaUnreachable, OutcomeUnknown
 from payments.daraja.later import Result
 from payments.daraja.operator import Acknowledged
+from payments.history import open_discrepancy
 from payments.models import Conversation, Discrepancy, Reason, Refund, Status, Transaction
 from payments.refunds import RefundRefused, following
 from payments.refunds.decisions import prepared
 from payments.tests.conftest import raising
-from payments.transitions import open_discrepancy
 from tests.factories import make_transaction
 
 pytestmark = pytest.mark.django_db

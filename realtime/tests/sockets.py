@@ -11,8 +11,9 @@ from channels.testing import WebsocketCommunicator
 from django.db.models import F
 from django.db.transaction import atomic
 
+from payments.history import record
 from payments.models import Source, Status, Transaction
-from payments.transitions import record, transition
+from payments.transitions import transition
 from realtime.database import read
 from realtime.routing import websocket_application
 from tests.factories import make_transaction

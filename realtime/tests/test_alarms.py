@@ -10,11 +10,11 @@ import pytest
 from django.utils import timezone
 
 from payments.c2b import rescue
+from payments.history import open_discrepancy
 from payments.models import Discrepancy, Mail, Reading, Reason, ReceiptClaim, Refund, Source, Status
 from payments.models import Finding as Drift
 from payments.review import resolve
 from payments.tests.by_hand import announce, hear
-from payments.transitions import open_discrepancy
 from realtime import beats
 from realtime.board import alarms, attention, shared
 from realtime.models import Alarm, Probe, ProcessBeat
