@@ -30,7 +30,7 @@ RESULTS = REPOSITORY / "var" / "many.jsonl"
 FAULTS: list[Any] = [*ways.FAULTS, *hand.FAULTS, *back.FAULTS]
 SLICES: dict[type, Any] = {ways.Fault: Slice, hand.HandFault: hand.HandSlice, back.BackFault: back.BackSlice}
 AT_A_TIME = 25  # payments in a slice
-AT_ONCE = 4  # slices
+AT_ONCE = 4  # slices, where a quiet machine can do with twice as many
 _writing = threading.Lock()
 SHOWN = 5  # violations of a slice; all of them are kept
 
@@ -57,7 +57,7 @@ def main() -> int:
     give_up = time.monotonic() + options.minutes * 60
     for profile in PROFILES:
         if not options.profiles or profile.name in options.profiles:
-            _go_on(profile, options.faults, share=options.share, give_up=give_up)
+            _go_on(profile, options, give_up=give_up)
     write(list(results()))
     return 1 if any(result["violations"] for result in results()) else 0
 
@@ -68,15 +68,16 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--share", type=float, default=1, help="of each fault's payments; default 1, which is all")
     parser.add_argument("--faults", nargs="*", default=[], help="only these, by their numbers; default all")
     parser.add_argument("--profiles", nargs="*", default=[], help="only these set-ups, by their names; default all")
+    parser.add_argument("--at-once", type=int, default=AT_ONCE, help=f"slices of {AT_A_TIME}; default {AT_ONCE}")
     return parser.parse_args()
 
 
-def _go_on(profile: Profile, numbers: list[str], *, share: float, give_up: float) -> None:
+def _go_on(profile: Profile, options: argparse.Namespace, *, give_up: float) -> None:
     todo = [
         (fault, missing)
         for fault in FAULTS
-        if not numbers or fault.number in numbers
-        if (missing := round(fault.payments * share) - _done(profile, fault)) > 0
+        if not options.faults or fault.number in options.faults
+        if (missing := round(fault.payments * options.share) - _done(profile, fault)) > 0
     ]
     if not todo or time.monotonic() > give_up:
         return
@@ -91,7 +92,7 @@ def _go_on(profile: Profile, numbers: list[str], *, share: float, give_up: float
         # Every fault a little before any of them more.
         turns = itertools.zip_longest(*([(fault, size) for size in _sizes(missing)] for fault, missing in todo))
         slices = [one for turn in turns for one in turn if one]
-        for at_once, is_alone in ((AT_ONCE, False), (1, True)):
+        for at_once, is_alone in ((options.at_once, False), (1, True)):
             with ThreadPoolExecutor(at_once) as pool:
                 for fault, size in slices:
                     if fault.is_alone == is_alone:
