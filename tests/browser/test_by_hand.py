@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 import requests
@@ -41,10 +42,15 @@ def silent(market: RunningServer, phone_number: str) -> None:
     assert answer.ok
 
 
-def without_word(market: RunningServer) -> None:
-    """Let the next question about a receipt stay without an answer."""
+@contextmanager
+def without_word(market: RunningServer) -> Iterator[None]:
+    """Let questions about receipts stay without an answer meanwhile."""
     url = f"{market.base_url}/simulator/api/operator/transaction_status/"
     assert requests.post(url, json={"delivery": "lost"}, timeout=10).ok
+    try:
+        yield
+    finally:
+        assert requests.post(url, json={"delivery": "once"}, timeout=10).ok
 
 
 async def ask_for_prompt(page: Page, market: RunningServer, order: dict[str, object], phone_number: str) -> None:
@@ -140,15 +146,15 @@ async def test_while_mpesa_is_asked_the_prompt_is_one_press_further_away(
     market: RunningServer, market_shop: Shop, open_page: OpenPage
 ) -> None:
     order, phone_number = market_shop.order(), new_phone_number()
-    without_word(market)
-    page = await open_page(f"{market.base_url}/orders/{order['order_id']}/", viewport=SMALL_PHONE)
-    await pay_on_handset(open_page, market, phone_number, await shown_in_panel(page, "account"), "1")
-    await expect(page.get_by_text("We have found your payment by hand, KES 1")).to_be_visible()
-    await expect(page.get_by_label("M-PESA phone number")).not_to_be_visible()
-    await page.get_by_text("I have not paid by hand").click()
-    await page.get_by_label("M-PESA phone number").fill(phone_number)
-    await page.get_by_role("button", name="I have not paid").click()
-    await expect(page).to_have_url(re.compile(r"/payments/[0-9a-f-]{36}/$"))
+    with without_word(market):
+        page = await open_page(f"{market.base_url}/orders/{order['order_id']}/", viewport=SMALL_PHONE)
+        await pay_on_handset(open_page, market, phone_number, await shown_in_panel(page, "account"), "1")
+        await expect(page.get_by_text("We have found your payment by hand, KES 1")).to_be_visible()
+        await expect(page.get_by_label("M-PESA phone number")).not_to_be_visible()
+        await page.get_by_text("I have not paid by hand").click()
+        await page.get_by_label("M-PESA phone number").fill(phone_number)
+        await page.get_by_role("button", name="I have not paid").click()
+        await expect(page).to_have_url(re.compile(r"/payments/[0-9a-f-]{36}/$"))
 
 
 async def test_an_order_page_that_looks_rarely_looks_when_it_comes_to_the_front(
