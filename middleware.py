@@ -80,6 +80,7 @@ def _request_id(headers: list[tuple[bytes, bytes]]) -> str:
     return secrets.token_hex(8)
 
 
+POLLS = "/payments/status/"
 LARGEST_BODY = 1024 * 1024  # bytes; the views allow less
 
 
@@ -197,18 +198,27 @@ def security_headers(get_response: Callable[[HttpRequest], Any]) -> Callable[[Ht
     return markcoroutinefunction(middleware)
 
 
-def refuse_nul(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
+@sync_and_async_middleware
+def refuse_nul(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Any]:
     """Refuse an address or a cookie that holds NUL, which PostgreSQL takes in no text: 400, where it would be 500.
 
-    Fields of forms and of JSON are looked at where they are read.
+    Fields of forms and of JSON are looked at where they are read, and so is what a poll asks for: 404 there.
     """
 
-    def middleware(request: HttpRequest) -> HttpResponse:
-        if holds_nul(request.path_info, request.META["QUERY_STRING"], request.META.get("HTTP_COOKIE", "")):
+    def look_at(request: HttpRequest) -> None:
+        query = "" if request.path_info == POLLS else request.META["QUERY_STRING"]
+        if holds_nul(request.path_info, query, request.META.get("HTTP_COOKIE", "")):
             raise BadRequest("NUL")
-        return get_response(request)
 
-    return middleware
+    def middleware(request: HttpRequest) -> HttpResponse:
+        look_at(request)
+        return get_response(request)  # type: ignore[no-any-return]
+
+    async def asynchronous(request: HttpRequest) -> HttpResponse:
+        look_at(request)
+        return await get_response(request)  # type: ignore[no-any-return]
+
+    return markcoroutinefunction(asynchronous) if iscoroutinefunction(get_response) else middleware
 
 
 def holds_nul(*texts: str) -> bool:
