@@ -76,7 +76,9 @@ class Tailer:
         """Do one round: wake the held polls and bring the pages that are behind."""
         polled = waiting.watched()
         if not audience and not polled and not room:
-            self._ends.clear()  # who comes next is compared, and nobody reads what has happened until then
+            # A board that comes next must not miss what happens before its first round; pages are compared anyway.
+            self._ends = deque([(time.monotonic(), await read(_end_of_history))])
+            self._compared_at = 0.0
             return
         versions = await self._newer_versions(polled)
         for transaction_id, since in polled.items():
@@ -89,14 +91,16 @@ class Tailer:
 
     async def _newer_versions(self, polled: Versions) -> Versions:
         now = time.monotonic()
-        if self._ends and now < self._compared_at + COMPARE_ALL_EVERY:
-            return await read(self._versions_in_recent_history, now)
-        self._ends.append((now, await read(_end_of_history)))
-        versions = await _versions_of([*(audience.watched() | polled.keys())])
-        for some in portions(versions, IDS_PER_QUERY):
+        if not self._ends:
+            self._ends.append((now, await read(_end_of_history)))
+        versions = await read(self._versions_in_recent_history, now)
+        if now < self._compared_at + COMPARE_ALL_EVERY:
+            return versions
+        compared = await _versions_of([*(audience.watched() | polled.keys())])
+        for some in portions(compared, IDS_PER_QUERY):
             await read(note_watched, some)
         self._compared_at = now
-        return versions
+        return {**versions, **compared}  # what was compared is read later, so it is never older
 
     def _versions_in_recent_history(self, now: float) -> Versions:
         while len(self._ends) > 1 and self._ends[1][0] < now - OVERLAP:

@@ -61,7 +61,7 @@ def test_evidence_is_found_by_whatever_names_its_payment(staff: Any, post_callba
 
 def test_odd_search_terms_find_nothing(staff: Any) -> None:
     make_transaction()
-    for term in ("z" * 36, "-" * 36, "'; --", "\x00", "07"):
+    for term in ("z" * 36, "-" * 36, "'; --", "07"):
         assert staff.get(LIST, {"q": term}).status_code == 200, term
 
 

@@ -204,12 +204,27 @@ async def test_history_is_read_again_for_seconds_and_not_for_ever(monkeypatch):
     assert len(tail._ends) == tailer.OVERLAP + 2
 
 
-async def test_a_round_with_nobody_watching_asks_the_database_nothing(monkeypatch):
-    def refuse(*args):
-        raise AssertionError("asked")
+async def test_a_round_with_nobody_watching_asks_only_where_history_ends():
+    asked = await _queries_of(Tailer().catch_up)
+    assert len(asked) == 1
+    assert "MAX" in asked[0]
 
-    monkeypatch.setattr(tailer, "read", refuse)
-    await Tailer().catch_up()
+
+async def test_a_board_is_told_what_happened_between_its_opening_and_its_first_round(monkeypatch):
+    class Opened(dict):
+        """A room with one board, opened after the round with nobody watching."""
+
+        notice = dict.__setitem__
+
+        def __bool__(self):
+            return True
+
+    payment, tail, room = await new_payment(), Tailer(), Opened()
+    await tail.catch_up()
+    monkeypatch.setattr(tailer, "room", room)
+    await change_elsewhere(payment.pk)
+    await tail.catch_up()
+    assert room == {payment.pk: 2}
 
 
 async def test_a_poll_held_for_a_payment_that_does_not_exist_is_no_trouble():

@@ -94,7 +94,7 @@ def test_any_bytes_get_400(path, body):
     assert answer.status_code == 400
 
 
-@pytest.mark.parametrize("path", ["ledger/?phone=x", "phones/x/", "nothing/", "ledger/?phone=%00%ff"])
+@pytest.mark.parametrize("path", ["ledger/?phone=x", "phones/x/", "nothing/", "ledger/?phone=%ff"])
 def test_what_is_not_there_is_404(client, path):
     assert client.get(f"/simulator/api/{path}").status_code == 404
 

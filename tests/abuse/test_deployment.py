@@ -30,7 +30,7 @@ def _manage(directory: Path, *command: str) -> subprocess.CompletedProcess[str]:
         "MPESA_CONSUMER_KEY": "key", "MPESA_CONSUMER_SECRET": "secret", "MPESA_PASSKEY": "passkey",
         "MPESA_INITIATOR_NAME": "papo", "MPESA_INITIATOR_PASSWORD": "password", "MPESA_CERTIFICATE_FILE": "x.cer",
         "EMAIL_URL": "smtp://localhost", "DATABASE_URL": f"sqlite:///{directory / 'shop.sqlite3'}",
-        "ENV_FILE": str(directory / ".env"),
+        "ENV_FILE": str(directory / ".env"), "TRUSTED_PROXIES": "127.0.0.1",
     }  # fmt: skip
     keys = ("SECRET_KEY", "CALLBACK_SECRET", "C2B_PATH_SECRET", "METRICS_TOKEN")
     environment = {**os.environ, **given, **{name: secrets.token_hex(32) for name in keys}}
