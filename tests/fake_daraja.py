@@ -111,7 +111,7 @@ class FakeDaraja:
         self.on_push: Callable[[Push], Answer | None] = lambda push: None
         self.on_query: Callable[[dict[str, Any]], Answer | None] = lambda query: None
 
-    def push_for(self, phone_number: str, *, within: float = 5) -> Push:
+    def push_for(self, phone_number: str, *, within: float = 15) -> Push:
         """Return the last push to a number, which may be on its way still."""
         with self._arrived:
             assert self._arrived.wait_for(lambda: self.pushes_to(phone_number), within), "no push arrived"
