@@ -42,6 +42,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         signal.signal(signal.SIGTERM, _stop_quietly)
+        # A shell has what it starts in its background ignore this one: whoever then asked by it would wait for ever.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
             prepare()
             problem = self._serve()
