@@ -51,7 +51,7 @@ def test_a_quick_run_prints_every_row(tmp_path: Path, rows: tuple[int, ...]) -> 
     assert {line["row"] for line in lines if line["verdict"]} == {
         each for row in rows for each in BROUGHT.get(row, [row])
     }
-    assert all(float(line["floor"]) > 0 for line in lines if line["row"] in {1, 5, 12})  # "inf": less CPU than a tick
+    assert all(line["floor"] > 0 for line in lines if line["row"] in {1, 12} and line["verdict"])
     for line in lines:
         assert f"| {line['row']:<3} | {line['figure']}" in done.stdout
 
