@@ -7,7 +7,7 @@ import math
 import random
 import shutil
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -82,8 +82,8 @@ async def words_on_screen(papo: App, naive: App, payments: int, *, seed: int) ->
     chosen = random.Random(seed)
     found: dict[str, list[float]] = {recipe: [] for recipe in RECIPES}
     with pinned_to(LOAD_CORE):
-        async with _browser() as context:
-            pages = {recipe: await context.new_page() for recipe in RECIPES}
+        async with _browser() as windows:
+            pages = {recipe: await (await windows()).new_page() for recipe in RECIPES}
             both = zip(papo.take(WARMING + payments), naive.take(WARMING + payments), strict=True)
             for number, (payment, other) in enumerate(both):
                 # At any moment between two polls, as people type their PIN.
@@ -95,13 +95,18 @@ async def words_on_screen(papo: App, naive: App, payments: int, *, seed: int) ->
 
 
 @asynccontextmanager
-async def _browser() -> AsyncIterator[BrowserContext]:
+async def _browser() -> AsyncIterator[Callable[[], Awaitable[BrowserContext]]]:
+    """Give a function that opens a window: a tab behind another one is painted up to a second late, whatever it is."""
     path = shutil.which("chromium")
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+
+    async def window() -> BrowserContext:
         context = await browser.new_context(viewport={"width": 360, "height": 740})
         await context.add_init_script(OBSERVER)
-        yield context
+        return context
+
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield window
         await browser.close()
 
 
