@@ -105,7 +105,7 @@ FAULTS = [
     HandFault("S4", "its result before the acknowledgement", 50, _ONCE, _asked(delivery="before_answer")),
     HandFault("S5", "its queue timed out until healing", 50, _ONCE, _asked(delivery="queue_timeout")),
     HandFault("S6", "its result contradicted by a failure", 50, _ONCE, _asked(delivery="contradicted")),
-    HandFault("S7", "its acknowledgement lost; answered 504", 50, _ONCE, _asked(answer="lost")),
+    HandFault("S7", "its acknowledgement lost until healing", 50, _ONCE, _asked(answer="lost")),
     HandFault("S8", "the question answered 500 until healing", 50, _ONCE, _asked(answer="internal_error")),
 ]  # fmt: skip
 

@@ -26,8 +26,9 @@ from tests.production.stack import Stack, running_stack
 from tests.server import REPOSITORY
 
 FAULTS_AN_HOUR = 15
+WARM_UP = 5.0  # minutes, with most faults once: what they make grow to its full size is no leak
 SETTLE_WITHIN = 240.0  # seconds after the last customer, for what expires and what is given back
-POOL_SHRINKS_WITHIN = 660.0  # seconds: psycopg's pool closes what it has not needed for ten minutes
+POOL_SHRINKS_WITHIN = 660.0  # seconds: psycopg's pool closes one connection that it has not needed in ten minutes
 RATE = 3.0  # payments a second; see docs/reliability.md for where it comes from
 
 
@@ -76,7 +77,7 @@ def soak(*, minutes: float, rate: float, seed: int, every: float = 10.0) -> Outc
         crowd = Crowd(stack, simulator, history, network.loop, seed)
         around.callback(Boards(stack, network.loop).close)
         sampler = Sampler(stack, directory / f"samples-{time.strftime('%H%M%S')}.jsonl", every=every)
-        nemesis = Nemesis(stack, daraja, crowd, history, every=minutes * 60 / (FAULTS_AN_HOUR + 1), seed=seed)
+        nemesis = Nemesis(stack, daraja, crowd, history, seed=seed)
         sampler.start()
         around.callback(sampler.stop)
         _live_through(stack, crowd, nemesis, sampler, minutes=minutes, rate=rate)
@@ -92,15 +93,15 @@ def _settings(minutes: float) -> dict[str, str]:
 def _live_through(
     stack: Stack, crowd: Crowd, nemesis: Nemesis, sampler: Sampler, *, minutes: float, rate: float
 ) -> None:
-    warm_up = min(4.0, minutes / 4) * 60
+    warm_up = min(WARM_UP, minutes / 4) * 60
     sampler.phase = "warm-up"
-    crowd.come(rate=rate, seconds=warm_up)
+    with nemesis.at_work(every=warm_up / 5, restarts=False):
+        crowd.come(rate=rate, seconds=warm_up)
     sampler.phase = "base"
     time.sleep(sampler.every * 4.5)
     sampler.phase = "load"
-    nemesis.start()
-    crowd.come(rate=rate, seconds=minutes * 60 - warm_up)
-    nemesis.stop()
+    with nemesis.at_work(every=minutes * 60 / (FAULTS_AN_HOUR + 1)):
+        crowd.come(rate=rate, seconds=minutes * 60 - warm_up)
     sampler.phase = "settling"
     _wait(lambda: not pending(stack), SETTLE_WITHIN)
     before = median(sample["postgresql"] for sample in sampler.of("base"))

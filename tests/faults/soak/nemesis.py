@@ -7,7 +7,8 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import psycopg
 
@@ -24,27 +25,32 @@ TERMINATE = (
 
 
 class Nemesis:
-    """Breaks one thing every so many seconds until it is told to stop; `done` counts what it did."""
+    """Breaks one thing every so many seconds while it is at work; `done` counts what it did."""
 
-    def __init__(self, stack: Stack, daraja: Proxy, crowd: Crowd, history: History, *, every: float, seed: int) -> None:
+    def __init__(self, stack: Stack, daraja: Proxy, crowd: Crowd, history: History, *, seed: int) -> None:
         self._stack, self._daraja, self._crowd, self._history = stack, daraja, crowd, history
-        self._every, self._dice = every, random.Random(seed)
+        self._dice = random.Random(seed)
         self.done: Counter[str] = Counter()
         self.stumbled: list[str] = []
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="nemesis", daemon=True)
 
-    def start(self) -> None:
-        self._thread.start()
+    @contextmanager
+    def at_work(self, *, every: float, restarts: bool = True) -> Iterator[None]:
+        """Break something every so many seconds; the end waits until the last thing has healed.
 
-    def stop(self) -> None:
-        """Return when the last thing has healed."""
-        self._stop.set()
-        self._thread.join()
+        Without `restarts` no worker is restarted, so that both are as old as the load.
+        """
+        is_over = threading.Event()
+        thread = threading.Thread(target=self._run, args=(is_over, every, restarts), name="nemesis", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            is_over.set()
+            thread.join()
 
-    def _run(self) -> None:
+    def _run(self, is_over: threading.Event, every: float, restarts: bool) -> None:
         faults: dict[str, Callable[[], None]] = {
-            "one worker restarted (SIGTERM)": self._restart_worker,
+            **({"one worker restarted (SIGTERM)": self._restart_worker} if restarts else {}),
             "Redis restarted, away for 3 s": self._restart_redis,
             "all sessions of PostgreSQL terminated": self._terminate_sessions,
             "Daraja cut off for 15 s": self._cut_daraja_off,
@@ -52,7 +58,7 @@ class Nemesis:
         }
         names = self._dice.sample([*faults], len(faults))
         for name in itertools.cycle(names):
-            if self._stop.wait(self._every):
+            if is_over.wait(every):
                 return
             self._history.note("nemesis", "breaks", what=name)
             try:
