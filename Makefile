@@ -44,6 +44,7 @@ format: .venv/.development ## put the code into shape
 	$(PY) -m ruff format
 
 faults: programs ## break the whole shop in every way, for up to two hours; goes on where it was stopped
+	@sh tools/need.sh faketime || echo "The faults of clocks are left out."
 	$(PY) -m tests.faults.rig
 	$(PY) -m tests.faults.many
 
