@@ -135,7 +135,7 @@ def running_cluster(
             cluster.workers.append(server.start())
         if nginx:
             front = nginx_in_front(directory, cluster.shop.upstreams[0], ports)
-            stack.callback(front.end, signal.SIGQUIT)
+            stack.callback(front.end)  # at once: gracefully, it would wait for connections that a fault has left dead
             front.start()
         if chromium:
             cluster.chromium = stack.enter_context(running_chromium(network))
