@@ -19,7 +19,8 @@ from django.utils import timezone
 log = structlog.get_logger(__name__)
 
 MEASURED_EVERY = 10.0  # seconds
-JUMP = 5.0  # seconds; less is how long an answer may be on its way, or a clock that is being corrected gently
+JUMP = 5.0  # seconds; less is a clock that is being corrected gently
+SLOW = 1.0  # seconds; what an answer that took longer says of the time is old when it comes
 
 
 @dataclass
@@ -27,6 +28,7 @@ class _Measured:
     """What this process knows; all in seconds. `base`: the moment at which time.monotonic() would have been 0."""
 
     base: float | None = None
+    is_rough: bool = False  # the answer was slow, and better than none
     step: float = 0.0  # the same for this machine's own clock
     at: float = 0.0
     jumped_at: float | None = None
@@ -45,11 +47,15 @@ def now() -> datetime:
 def measure() -> bool:
     """Compare the clocks when that is due; return whether ours has gone back, so that rows lie in its future."""
     monotonic, step = time.monotonic(), time.time() - time.monotonic()
-    is_first, has_jumped = _measured.base is None, abs(step - _measured.step) > JUMP
-    if not is_first and not has_jumped and monotonic < _measured.at + MEASURED_EVERY:
+    is_good, has_jumped = _measured.base is not None and not _measured.is_rough, abs(step - _measured.step) > JUMP
+    if is_good and not has_jumped and monotonic < _measured.at + MEASURED_EVERY:
         return False
-    base, before = _told() - time.monotonic(), _measured.base
-    _measured.base, _measured.step, _measured.at = base, step, monotonic
+    told, answered = _told(), time.monotonic()
+    is_slow = answered - monotonic > SLOW
+    if is_slow and _measured.base is not None:
+        return False  # the last measure is no worse; the next pass asks again
+    base, before = told - answered, _measured.base if is_good else None
+    _measured.base, _measured.is_rough, _measured.step, _measured.at = base, is_slow, step, monotonic
     if before is None or abs(base - before) <= JUMP:
         return False
     _measured.jumped_at = monotonic

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from django.utils import timezone
 
 from payments import clock, reconciler
-from payments.daraja import client
+from payments.checkout import start_checkout
 from payments.models import Status
+from payments.tests.conftest import FakeDaraja
 from tests.factories import make_order, make_transaction, new_phone_number
 
 pytestmark = pytest.mark.django_db
@@ -19,7 +21,8 @@ HOUR = 3600.0
 
 
 @pytest.fixture(autouse=True)
-def _unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
+def _unmeasured(monkeypatch: pytest.MonkeyPatch, daraja: FakeDaraja) -> None:
+    """Nothing is known yet; and an hour that passes makes questions due, which whoever listens there must not get."""
     monkeypatch.setattr(clock, "_measured", clock._Measured())
 
 
@@ -35,17 +38,14 @@ def turn(monkeypatch: pytest.MonkeyPatch) -> Any:
     return turn
 
 
-def _open_payment(monkeypatch: pytest.MonkeyPatch) -> Any:
-    from payments.checkout import start_checkout
-
-    monkeypatch.setattr(client, "stk_push", lambda **asked: client.PushAccepted("29115-1-1", f"ws_CO_{time.time_ns()}"))
+def _open_payment() -> Any:
     return start_checkout(make_order().pk, new_phone_number()).payment
 
 
 @pytest.mark.parametrize("seconds", [HOUR, -HOUR])
-def test_a_jump_ends_no_payment_before_its_time(turn: Any, monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+def test_a_jump_ends_no_payment_before_its_time(turn: Any, seconds: float) -> None:
     reconciler.run_pass()
-    payment = _open_payment(monkeypatch)
+    payment = _open_payment()
     turn(seconds)
     reconciler.run_pass()
     payment.refresh_from_db()
@@ -92,10 +92,60 @@ def test_machines_whose_clocks_differ_date_payments_alike(
     monkeypatch.setattr(clock, "_told", true)
     turn(seconds)
     clock.measure()
-    payment = _open_payment(monkeypatch)
+    payment = _open_payment()
     assert abs(payment.expires_at.timestamp() - true()) < HOUR / 2
     turn(0)
     monkeypatch.setattr(clock, "_measured", clock._Measured())  # the other machine, whose clock is true
     reconciler.run_pass()
     payment.refresh_from_db()
     assert payment.status == Status.PENDING
+
+
+class _Slow:
+    """A database whose clock is right, and whose answers take `delay` seconds from the moment that they tell."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.moment, self.delay = 1_800_000_000.0, 0.0
+        began = self.moment
+        of_the_machine = SimpleNamespace(time=lambda: self.moment, monotonic=lambda: self.moment - began)
+        monkeypatch.setattr(clock, "time", of_the_machine)
+        monkeypatch.setattr(clock, "_database_has_clock", lambda: True)
+        monkeypatch.setattr(clock, "_told", self.tell)
+
+    def tell(self) -> float:
+        told = self.moment
+        self.moment += self.delay
+        return told
+
+
+def test_an_answer_that_came_late_is_no_jump(monkeypatch: pytest.MonkeyPatch) -> None:
+    database = _Slow(monkeypatch)
+    clock.measure()
+    database.moment += clock.MEASURED_EVERY
+    database.delay = 7.0
+    assert not clock.measure()
+    assert clock.now().timestamp() == database.moment
+    database.delay = 0.0
+    assert not clock.measure()
+    assert (clock.now().timestamp(), clock.may_end()) == (database.moment, True)
+
+
+def test_a_late_answer_is_better_than_none_until_a_prompt_one_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    database = _Slow(monkeypatch)
+    database.delay = 7.0
+    clock.measure()
+    assert database.moment - clock.now().timestamp() == 7
+    database.delay = 0.0
+    assert not clock.measure()
+    assert (clock.now().timestamp(), clock.may_end()) == (database.moment, True)
+
+
+@pytest.mark.parametrize("seconds", [HOUR, -HOUR])
+def test_a_true_jump_of_the_database_is_seen(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    database = _Slow(monkeypatch)
+    clock.measure()
+    true = database.tell
+    monkeypatch.setattr(clock, "_told", lambda: true() + seconds)
+    database.moment += clock.MEASURED_EVERY
+    assert clock.measure() == (seconds < 0)
+    assert not clock.may_end()
