@@ -17,7 +17,18 @@ _CALLBACK_TOKEN = re.compile(r"((?:callback|c2b)/(?:(?:result|timeout)/)?)[^/\s'
 _CHECKOUT_REQUEST_ID = re.compile(r"ws_CO_\w+")
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _CONTROLS_BUT_LINES = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+# PostgreSQL quotes what it refuses: a whole row with its name, phone and token, or the value of a key. A row may hold
+# anything, line ends and brackets too, so it ends where the next traceback begins.
+_ROW = re.compile(r"Failing row contains \(.*?(?=\n\n(?:The above exception|During handling)|\Z)", re.DOTALL)
+_KEY_VALUE = re.compile(r"Key \(([^)]*)\)=\(.*?\)(?= (?:already exists|is (?:not|still) |conflicts ))", re.DOTALL)
 _PHONE_NUMBER = re.compile(r"\b254[17]\d{5}(?=\d{3}\b)")
+
+
+def hide_rows(text: str) -> str:
+    """Return a message or a traceback without the values that PostgreSQL quotes in it."""
+    if "(" not in text:
+        return text
+    return _KEY_VALUE.sub(r"Key (\1)=([values])", _ROW.sub("Failing row contains [values]", text))
 
 
 def redact(text: str) -> str:
@@ -32,6 +43,16 @@ def _escape_controls(_logger: Any, _method: str, event: Any) -> Any:
     event["event"] = _CONTROLS.sub(_escaped, str(event["event"]))
     if isinstance(event.get("exception"), str):
         event["exception"] = _CONTROLS_BUT_LINES.sub(_escaped, event["exception"])
+    return event
+
+
+def _hide_rows(_logger: Any, _method: str, event: Any) -> Any:
+    """Take out what a row or a key held: before a line is made of it, in which nobody could see where that ends."""
+    for name, value in event.items():
+        if isinstance(value, BaseException):
+            event[name] = hide_rows(repr(value))
+        elif isinstance(value, str):
+            event[name] = hide_rows(value)
     return event
 
 
@@ -56,6 +77,7 @@ _SHARED_PROCESSORS: list[Any] = [
     structlog.stdlib.PositionalArgumentsFormatter(),
     structlog.processors.TimeStamper(fmt="iso", utc=True),
     structlog.processors.format_exc_info,
+    _hide_rows,
     _escape_controls,
 ]
 

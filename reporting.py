@@ -33,9 +33,6 @@ _HIDDEN = (
     (re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+"), "[address]"),
     (re.compile(r"(?<!\d)(?:(?:00|\+)?254|0)[ .()-]*[17](?:[ .()-]*\d){8}(?!\d)"), "[phone]"),
     (re.compile(r"(?<![\d.])\d{1,3}(?:\.\d{1,3}){3}(?![\d.])"), "[address]"),
-    # PostgreSQL quotes whole rows, with names and messages.
-    (re.compile(r"Failing row contains .*", re.DOTALL), "Failing row contains [values]"),
-    (re.compile(r"Key \((\w[^)]*)\)=\(.*?\)(?= )"), r"Key (\1)=([values])"),
     (re.compile(r"\?[^\s'\"]+"), "?[query]"),
 )
 
@@ -85,4 +82,4 @@ def hide_all(value: Any) -> Any:
 def _hide(text: str) -> str:
     for pattern, instead in _HIDDEN:
         text = pattern.sub(instead, text)
-    return logs.redact(text)
+    return logs.redact(logs.hide_rows(text))

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import structlog
+from django.db import IntegrityError
 
 import logs
 
@@ -48,3 +49,44 @@ def test_bytes_that_are_no_text_in_a_socket_leave_no_line() -> None:
     theirs = logging.makeLogRecord({"name": uvicorn.name, "msg": "Invalid UTF-8 sequence received from client."})
     assert uvicorn.filter(ours)
     assert not uvicorn.filter(theirs)
+
+
+ROW = "(7, Wanjiku (mama) W.\n\nShop, 0712 345 678, 0b9c1f42-7a6e-4d1c-9a54-0a4f2a5c7d11.5f3a, null)"
+REFUSED = (
+    f'null value in column "amount" violates not-null constraint\nDETAIL:  Failing row contains {ROW}.',
+    "duplicate key value\nDETAIL:  Key (scope, key)=(stk-push:0b9c1f42, Wanjiku (0712 345 678)) already exists.",
+    'update or delete\nDETAIL:  Key (id)=(0b9c1f42) is still referenced from table "x".',
+)
+IN_A_ROW = ("Wanjiku", "mama", "Shop", "345 678", "0b9c1f42", "5f3a")
+
+
+@pytest.mark.parametrize("refused", REFUSED)
+def test_what_postgresql_quotes_of_a_row_is_in_no_traceback(formatter: logging.Formatter, refused: str) -> None:
+    """The database's error, the one that Django makes of it, and one of ours after both."""
+    try:
+        try:
+            try:
+                raise ValueError(refused)
+            except ValueError as error:
+                raise IntegrityError(refused) from error
+        except IntegrityError:
+            raise RuntimeError("and so no order") from None
+    except RuntimeError as error:
+        error.__suppress_context__ = False
+        record = logging.makeLogRecord({"msg": "failed", "exc_info": (type(error), error, error.__traceback__)})
+        text = formatter.format(record)
+    assert [held for held in IN_A_ROW if held in text] == []
+    assert [name for name in ("ValueError", "IntegrityError", "and so no order") if name not in text] == []
+
+
+@pytest.mark.parametrize("refused", REFUSED)
+def test_what_postgresql_quotes_of_a_row_is_in_no_message(formatter: logging.Formatter, refused: str) -> None:
+    foreign = logging.makeLogRecord({"msg": "The database says: %s", "args": (IntegrityError(refused),)})
+    event: Any = {"event": "order.failed", "error": IntegrityError(refused), "why": refused}
+    for process in logs._SHARED_PROCESSORS:
+        event = process(None, "error", event)
+    ours = logging.makeLogRecord({"msg": event, "_logger": None, "_name": "error"})
+    for record in (foreign, ours):
+        text = formatter.format(record)
+        assert [held for held in IN_A_ROW if held in text] == []
+        assert "[values]" in text
