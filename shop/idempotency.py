@@ -24,8 +24,10 @@ from jsonhttp import Problem
 from shop.request_models import IdempotencyKey
 
 KEPT_FOR = timedelta(hours=24)
-FIRST_MAY_TAKE = timedelta(seconds=60)  # longer than a push can take; after that its process is believed dead
+RENEWED_EVERY = 2.0  # seconds; a request that runs says so, however long Daraja takes
+DEAD_AFTER = timedelta(seconds=10)  # one that has not said so for so long died with its process
 _KEY = re.compile(r"[\x20-\x7e]{16,255}")
+_running: set[int] = set()  # claims of requests that run in this process
 _abandoned: set[int] = set()  # claims of this process that ended while the database was away, so they still stand
 
 
@@ -36,11 +38,14 @@ class Claim:
         self.row = row
 
     def __enter__(self) -> Self:
+        if self.row is not None and self.answered is None:
+            _running.add(self.row.pk)
         return self
 
     def __exit__(self, *error: object) -> None:
         if self.row is None:
             return
+        _running.discard(self.row.pk)
         _abandoned.add(self.row.pk)
         _give_up(self.row)
 
@@ -51,10 +56,12 @@ class Claim:
             return None
         return self.row.status_code, self.row.result
 
-    def keep(self, status_code: int, result: dict[str, Any]) -> None:
-        """Keep the answer for the repetitions."""
-        if self.row is not None:
-            IdempotencyKey.objects.filter(pk=self.row.pk).update(status_code=status_code, result=result)
+    def keep(self, status_code: int, result: dict[str, Any]) -> bool:
+        """Keep the answer for the repetitions; False when this process was believed dead and another has the key."""
+        if self.row is None:
+            return True
+        mine = IdempotencyKey.objects.filter(pk=self.row.pk)
+        return mine.update(status_code=status_code, result=result) == 1
 
 
 def claim(request: HttpRequest, scope: str, body: object) -> Claim:
@@ -92,7 +99,14 @@ def _claim(scope: str, key: str, digest: str) -> Claim:
 def _forget_old(scope: str, key: str) -> None:
     same = IdempotencyKey.objects.filter(scope=scope, key=key)
     same.filter(created_at__lt=timezone.now() - KEPT_FOR).delete()
-    same.filter(status_code=None, created_at__lt=timezone.now() - FIRST_MAY_TAKE).delete()
+    same.filter(status_code=None, created_at__lt=timezone.now() - DEAD_AFTER).delete()
+
+
+def renew() -> None:
+    """Say of this process's requests that they still run, so that nobody takes their keys; call it now and then."""
+    running = list(_running)
+    if running:
+        IdempotencyKey.objects.filter(pk__in=running, status_code=None).update(created_at=timezone.now())
 
 
 def _repeated(scope: str, key: str, digest: str) -> Claim:
@@ -103,8 +117,13 @@ def _repeated(scope: str, key: str, digest: str) -> Claim:
         _give_up(row)
         return _claim(scope, key, digest)
     if row is None or row.status_code is None:
-        raise Problem(409, "in_progress", _("The first request with this Idempotency-Key is still running."))
+        raise still_running()
     return Claim(row)
+
+
+def still_running() -> Problem:
+    """Return the refusal of a request that another one with the same key is ahead of."""
+    return Problem(409, "in_progress", _("The first request with this Idempotency-Key is still running."))
 
 
 @contextmanager

@@ -56,7 +56,8 @@ def _place(request: HttpRequest, items: list[tuple[str, int]], claim: idempotenc
         with atomic():
             limits.count_order(request)
             order = place_order(items)
-            claim.keep(201, {"order_id": str(order.pk)})
+            if not claim.keep(201, {"order_id": str(order.pk)}):
+                raise idempotency.still_running()  # this one stood still for so long that another has the key
     except OrderRefused as refusal:
         raise bad_item(refusal.field, refusal.detail) from refusal
     except limits.TooOften as refusal:

@@ -7,7 +7,8 @@ import pytest
 from django.db import OperationalError
 from django.utils import timezone
 
-from shop import idempotency
+from jsonhttp import Problem
+from shop import idempotency, views
 from shop.models import Order
 from shop.request_models import IdempotencyKey
 from tests.factories import make_product
@@ -49,12 +50,44 @@ def test_a_key_is_kept_for_a_day(client: Any) -> None:
     assert Order.objects.count() == 2
 
 
+def _silent_for(seconds: float) -> None:
+    IdempotencyKey.objects.update(created_at=timezone.now() - timedelta(seconds=seconds))
+
+
 def test_the_second_request_hears_that_the_first_still_runs(client: Any) -> None:
     sku = make_product().sku
     _order(client, sku)
     IdempotencyKey.objects.update(status_code=None)
     assert _order(client, sku).json()["code"] == "in_progress"
-    IdempotencyKey.objects.update(created_at=timezone.now() - timedelta(seconds=61))
+    _silent_for(11)  # its process has died
+    assert _order(client, sku).status_code == 201
+
+
+def test_a_request_that_runs_for_long_keeps_its_key(rf: Any) -> None:
+    request = rf.post("/api/orders/", headers={"Idempotency-Key": KEY})
+    with idempotency.claim(request, "orders", []):
+        _silent_for(11)
+        idempotency.renew()
+        with pytest.raises(Problem, match="in_progress"):
+            idempotency.claim(request, "orders", [])
+    assert not idempotency._running
+
+
+def test_who_stood_still_until_another_took_the_key_places_no_second_order(
+    client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sku, place_order = make_product().sku, views.place_order
+
+    def place_slowly(items: Any) -> Order:
+        order = place_order(items)
+        monkeypatch.setattr(views, "place_order", place_order)
+        _silent_for(11)
+        idempotency._forget_old("orders", KEY)  # by who comes then
+        return order
+
+    monkeypatch.setattr(views, "place_order", place_slowly)
+    assert _order(client, sku).json()["code"] == "in_progress"
+    assert not Order.objects.exists()
     assert _order(client, sku).status_code == 201
 
 
