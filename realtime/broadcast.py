@@ -83,7 +83,8 @@ def _run_on(loop: asyncio.AbstractEventLoop, sending: Coroutine[Any, Any, None])
 
 
 async def _send(transaction_id: UUID, message: dict[str, Any]) -> None:
-    if await layer.send(layer.group_name(transaction_id), message):
+    group = layer.group_name(transaction_id)
+    if await layer.send(group, message) or not layer.share_host(group, layer.BOARD_GROUP):
         await layer.send(layer.BOARD_GROUP, message)
 
 

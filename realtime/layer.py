@@ -22,7 +22,7 @@ BOARD_GROUP = "payments.board"
 # Groups that nobody is in, unlike enough that some lie on each host.
 _PROBES = [f"probe.{hashlib.sha256(bytes([number])).hexdigest()[:16]}" for number in range(64)]
 
-breaker = Breaker("channel layer")
+_breakers: dict[int, Breaker] = {}  # one for each host: a dead one must not cut off the pages of the living
 
 
 def group_name(transaction_id: UUID) -> str:
@@ -40,15 +40,35 @@ def channel_name(channel_layer: Any) -> str:
 
 def probe_groups(channel_layer: Any) -> list[str]:
     """Return groups that nobody is in: one on each host of the layer."""
-    return list({_host_of(channel_layer, group): group for group in _PROBES}.values())
+    return list({host_of(channel_layer, group): group for group in _PROBES}.values())
 
 
-def _host_of(channel_layer: Any, group: str) -> object:
+def host_of(channel_layer: Any, group: str) -> int:
+    """Return which of the layer's hosts a group lies on, counted from 0."""
     if hasattr(channel_layer, "consistent_hash"):
-        return channel_layer.consistent_hash(group)
+        return int(channel_layer.consistent_hash(group))
     if hasattr(channel_layer, "_get_shard"):
-        return channel_layer._get_shard(channel_layer._get_group_channel_name(group))
-    return None  # in memory
+        shard = channel_layer._get_shard(channel_layer._get_group_channel_name(group))
+        return int(channel_layer._shards.index(shard))
+    return 0  # in memory
+
+
+def share_host(one: str, other: str) -> bool:
+    """Return whether two groups lie on the same host."""
+    channel_layer = get_channel_layer()
+    return host_of(channel_layer, one) == host_of(channel_layer, other)
+
+
+def breaker_of(host: int) -> Breaker:
+    """Return the breaker of one host."""
+    if host not in _breakers:
+        _breakers[host] = Breaker(f"channel layer, host {host + 1}")
+    return _breakers[host]
+
+
+def forget_failures() -> None:
+    """Take every host for well again."""
+    _breakers.clear()
 
 
 def is_in_memory() -> bool:
@@ -56,21 +76,25 @@ def is_in_memory() -> bool:
     return isinstance(get_channel_layer(), InMemoryChannelLayer)
 
 
-async def attempt(call: Callable[..., Awaitable[Any]], *args: Any) -> bool:
-    """Return whether `call` succeeded within a second; it is not even tried while the layer is known to be away."""
-    return await _attempt(call, *args) is None
+async def attempt(group: str, call: Callable[..., Awaitable[Any]], *args: Any) -> bool:
+    """Return whether `call`, which concerns `group`, succeeded within a second.
+
+    It is not even tried while the host that the group lies on is known to be away.
+    """
+    return await _attempt(group, call, *args) is None
 
 
 async def send(group: str, message: dict[str, Any]) -> bool:
     """Return whether the layer took a message to a group; one that it did not take is counted, the tailer finds it."""
-    lost = await _attempt(get_channel_layer().group_send, group, message)
+    lost = await _attempt(group, get_channel_layer().group_send, group, message)
     if lost:
         count_dropped(lost)
     return lost is None
 
 
-async def _attempt(call: Callable[..., Awaitable[Any]], *args: Any) -> str | None:
+async def _attempt(group: str, call: Callable[..., Awaitable[Any]], *args: Any) -> str | None:
     """Return None when `call` succeeded, otherwise why it did not, as `dropped.py` counts it."""
+    breaker = breaker_of(host_of(get_channel_layer(), group))
     if not breaker.allows():
         return SKIPPED
     try:

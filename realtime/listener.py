@@ -49,33 +49,46 @@ class Listener:
         new = [key for key in transaction_ids if key not in self._joined]
         if new:
             await asyncio.sleep(0)  # the first time, for _listen to open the channel
-            await layer.attempt(self._add, new)
+            for groups in self._by_host(new):
+                await layer.attempt(next(iter(groups)), self._add, groups)
 
-    async def _add(self, transaction_ids: Iterable[UUID]) -> None:
+    def _by_host(self, transaction_ids: Iterable[UUID]) -> Iterable[dict[str, UUID]]:
+        """Return the payments by their groups' names, those of one host together: it fails with what is its own."""
+        found: dict[int, dict[str, UUID]] = {}
         for transaction_id in transaction_ids:
-            await self.layer.group_add(layer.group_name(transaction_id), self.channel)
+            group = layer.group_name(transaction_id)
+            found.setdefault(layer.host_of(self.layer, group), {})[group] = transaction_id
+        return found.values()
+
+    async def _add(self, groups: dict[str, UUID]) -> None:
+        for group, transaction_id in groups.items():
+            await self.layer.group_add(group, self.channel)
             self._joined.add(transaction_id)
 
     async def join_board(self) -> None:
         """Hear of every payment's changes from now on, while a board is open here."""
         if not self._hears_all:
             await asyncio.sleep(0)
-            self._hears_all = await layer.attempt(self.layer.group_add, layer.BOARD_GROUP, self.channel)
+            board = layer.BOARD_GROUP
+            self._hears_all = await layer.attempt(board, self.layer.group_add, board, self.channel)
 
     async def refresh(self) -> None:
         """Join every group again that is wanted, and leave those that nobody here watches any more."""
         if self._hears_all and not room:
-            await layer.attempt(self.layer.group_discard, layer.BOARD_GROUP, self.channel)
+            await self._leave(layer.BOARD_GROUP)
         self._hears_all = False
         if room:
             await self.join_board()
         for transaction_id in list(self._joined):
             if transaction_id not in audience:
                 self._joined.discard(transaction_id)
-                await layer.attempt(self.layer.group_discard, layer.group_name(transaction_id), self.channel)
+                await self._leave(layer.group_name(transaction_id))
         for some in portions(audience.watched(), JOINED_AT_ONCE):
             self._joined.difference_update(some)
             await self.join(*some)
+
+    async def _leave(self, group: str) -> None:
+        await layer.attempt(group, self.layer.group_discard, group, self.channel)
 
     async def _keep_groups(self) -> None:
         while True:

@@ -25,12 +25,12 @@ async def server_loop(transactional_db: None) -> AsyncIterator[asyncio.AbstractE
     """Bind the test's loop as the server's; afterwards nobody listens and nothing is remembered."""
     loop = asyncio.get_running_loop()
     broadcast.bind_server_loop(loop)
-    layer.breaker.reset()
+    layer.forget_failures()
     yield loop
     broadcast.bind_server_loop(None)
     for sending in list(broadcast._in_flight):
         sending.cancel()
-    layer.breaker.reset()
+    layer.forget_failures()
     await _close_listener()
 
 

@@ -65,9 +65,9 @@ async def test_pushes_flow_again_when_redis_is_back(redis_server):
         for _ in range(4):
             await complete(await new_payment())
             await asyncio.sleep(0.5)
-        assert not layer.breaker.allows()
+        assert not layer.breaker_of(0).allows()
         redis_server.start()
-        layer.breaker._closed_until = 0.0  # the pause is over
+        layer.breaker_of(0)._closed_until = 0.0  # the pause is over
         await listener().refresh()  # as every 15 s: a queue's groups were lost with Redis
         await _heard_of(payment, socket)
 
@@ -78,7 +78,7 @@ async def test_a_socket_that_opened_without_redis_hears_it_later(redis_server):
     async with watching(payment) as socket:
         await _opened(socket)
         redis_server.start()
-        layer.breaker.reset()
+        layer.forget_failures()
         await listener().refresh()
         await _heard_of(payment, socket)
 
