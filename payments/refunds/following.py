@@ -71,10 +71,11 @@ def _is_about_reversal(told: TransactionTold, refund: Refund) -> bool:
 
 def ask_about_unknown() -> int:
     """Ask M-PESA about the refunds whose question is due, within the budget of all questions; return how many."""
-    due = Refund.objects.filter(environment=settings.MPESA_ENVIRONMENT, ask_after__lte=timezone.now())
-    return sum(
-        _ask(refund) for refund in due.select_related("conversation", "transaction").order_by("ask_after")[:BATCH]
-    )
+    mine = Refund.objects.filter(environment=settings.MPESA_ENVIRONMENT, ask_after__lte=timezone.now())
+    due = list(mine.select_related("conversation", "transaction").order_by("ask_after")[:BATCH])
+    if not due or budget.is_silent():
+        return 0
+    return sum(_ask(refund) for refund in due)
 
 
 def _ask(refund: Refund) -> bool:
@@ -87,10 +88,13 @@ def _ask(refund: Refund) -> bool:
         # Neither side knows an id: only a late result, the statement or a person can tell.
         return _put_off(refund.pk, None)
     if not budget.take_query():
-        return _put_off(refund.pk, now + CLAIM / 10)
+        return _put_off(refund.pk, budget.silent_until() or now + CLAIM / 10)
     asking.ask_transaction_status(
         originator_conversation_id=conversation.originator_conversation_id, purpose=QUESTION, subject=str(refund.pk)
     )
+    silent_until = budget.silent_until()
+    if silent_until:
+        return _put_off(refund.pk, silent_until)  # M-PESA took in no question, so this was none of the few
     asked = refund.asked
     Refund.objects.filter(pk=refund.pk).update(asked=asked + 1)
     _put_off(refund.pk, now + timedelta(seconds=GAPS[asked]) if asked < len(GAPS) else None)

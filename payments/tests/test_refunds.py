@@ -12,10 +12,10 @@ from django.contrib.auth.models import Permission, User
 from django.db import IntegrityError
 from django.utils import timezone
 
-from payments import refunds
+from payments import budget, refunds
 from payments.conversations import hearing, tell
 from payments.daraja import operator
-from payments.daraja.client import DarajaRefused, DarajaUnreachable, OutcomeUnknown
+from payments.daraja.client import DarajaRefused, DarajaThrottled, DarajaUnreachable, OutcomeUnknown
 from payments.daraja.later import Result
 from payments.daraja.operator import Acknowledged
 from payments.history import open_discrepancy
@@ -258,6 +258,33 @@ def test_silence_is_asked_about_and_never_sent_again(payment: Transaction, wanji
     [question] = mpesa.questions
     assert question["originator_conversation_id"] == IDS.originator_conversation_id
     assert len(mpesa.asked) == 1
+
+
+def _unknown(payment: Transaction, by: User) -> Refund:
+    refund = send_back(payment, by)
+    Refund.objects.filter(pk=refund.pk).update(state=State.UNKNOWN, ask_after=timezone.now())
+    return refund
+
+
+def test_nobody_is_asked_while_mpesa_wants_silence_and_no_question_is_used_up(
+    payment: Transaction, wanjiru: User, mpesa: Reversals
+) -> None:
+    refund = _unknown(payment, wanjiru)
+    due_at = Refund.objects.get().ask_after
+    budget.be_silent()
+    assert following.ask_about_unknown() == 0
+    refund.refresh_from_db()
+    assert (mpesa.questions, refund.asked, refund.ask_after) == ([], 0, due_at)
+
+
+def test_a_question_that_was_throttled_is_asked_again_when_the_silence_is_over(
+    payment: Transaction, wanjiru: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refund = _unknown(payment, wanjiru)
+    monkeypatch.setattr(operator, "transaction_status", raising(DarajaThrottled("429", "Spike Arrest", Reason.BUSY)))
+    assert following.ask_about_unknown() == 0
+    refund.refresh_from_db()
+    assert (refund.asked, refund.ask_after) == (0, budget.silent_until())
 
 
 def ask_and_hear(refund: Refund, **parameters: Any) -> None:
