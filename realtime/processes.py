@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from realtime.models import ProcessBeat
 
+RECONCILER_IS_OLD = timedelta(seconds=30)  # sixty passes
 FRESH = timedelta(seconds=15)  # a process that has been silent for longer is gone, or worth nothing
 
 
@@ -27,9 +28,15 @@ class Processes:
     pollers: int = 0
     deaf: int = 0  # processes whose channel layer does not answer
     tailed_at: datetime | None = None  # of the process whose tailer is furthest behind
-    reconciled_at: datetime | None = None  # of the process whose reconciler is furthest ahead: one is enough
+    reconciled_at: datetime | None = None  # the last pass that any process of the last hour told of: one is enough
     oldest: datetime | None = None  # of the lines that are summed
     started_at: datetime | None = None  # of the process that has run longest
+
+    @property
+    def nobody_reconciles(self) -> bool:
+        """Whether the last pass of any process is old; one that has only just started has had no time for one."""
+        known = [moment for moment in (self.reconciled_at, self.started_at) if moment]
+        return bool(known) and max(known) < timezone.now() - RECONCILER_IS_OLD
 
     @property
     def age(self) -> float | None:
@@ -38,7 +45,10 @@ class Processes:
 
 
 def everybody() -> Processes:
-    """Return the sum of the processes that are alive; one query."""
+    """Return the sum of the processes that are alive; two queries.
+
+    A pass counts whoever made it: on a busy machine a process that lives may not get to say so for a while.
+    """
     fresh = ProcessBeat.objects.filter(beat_at__gt=timezone.now() - FRESH)
     found = fresh.aggregate(
         count=Count("pk"),
@@ -47,8 +57,7 @@ def everybody() -> Processes:
         pollers=Sum("pollers", default=0),
         deaf=Count("pk", filter=Q(layer_answers=False)),
         tailed_at=Min("tailed_at"),
-        reconciled_at=Max("reconciled_at"),
         oldest=Min("beat_at"),
         started_at=Min("started_at"),
     )
-    return Processes(**found)
+    return Processes(**found, **ProcessBeat.objects.aggregate(reconciled_at=Max("reconciled_at")))

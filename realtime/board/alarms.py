@@ -25,7 +25,7 @@ from payments.beside import run_beside
 from payments.models import Discrepancy
 from realtime.board import statistics
 from realtime.models import Alarm, Probe
-from realtime.processes import Processes, everybody
+from realtime.processes import everybody
 
 log = structlog.get_logger(__name__)
 
@@ -35,7 +35,6 @@ PROBE_EVERY = timedelta(seconds=60)
 PROBE_SECONDS = 5  # how long the public address may take
 TOO_MANY_REFUSED = 0.05  # of the prompts of five minutes
 ENOUGH = 3  # fewer than so many prove nothing
-RECONCILER_IS_OLD = timedelta(seconds=30)
 
 
 @dataclass(frozen=True)
@@ -93,7 +92,7 @@ def findings() -> dict[str, dict[str, Any]]:
         found["silent_callbacks"] = {"by_asking": lately.by_asking, "settled": settled}
     if lately.overdue:
         found["overdue"] = {"overdue": lately.overdue}
-    if nobody_reconciles(everybody()):
+    if everybody().nobody_reconciles:
         found["reconciler"] = {}
     unresolved = open_discrepancies().count()
     if unresolved:
@@ -102,12 +101,6 @@ def findings() -> dict[str, dict[str, Any]]:
     if problem:
         found["callback_url"] = {"problem": problem}
     return found
-
-
-def nobody_reconciles(processes: Processes) -> bool:
-    """Return whether the last pass of any process is old; one that has only just started has had no time for one."""
-    last = processes.reconciled_at or processes.started_at
-    return last is not None and last < timezone.now() - RECONCILER_IS_OLD
 
 
 def open_discrepancies() -> Any:

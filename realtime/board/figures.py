@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,10 +13,9 @@ from payments.models import Reason, Source
 from realtime.board import attention, chart, statistics
 from realtime.board.shared import Shared
 from realtime.board.statistics import NOT_ANSWERED, Now, Period, Times
-from realtime.processes import everybody
+from realtime.processes import RECONCILER_IS_OLD, Processes, everybody
 
 SLOW_DARAJA = 5.0  # seconds at p95
-OLD_RECONCILER = timedelta(seconds=30)
 OLD_TAILER = timedelta(seconds=10)
 
 processes = Shared(everybody, seconds=1)
@@ -98,13 +97,20 @@ def _lamps(daraja: Times) -> list[Lamp]:
         Lamp(_("Channel layer"), "stop", _("does not answer")) if all_of_them.deaf else Lamp(_("Channel layer"), "ok")
     )
     lamps.append(_daraja(daraja))
-    lamps.append(_aged(_("Reconciler"), all_of_them.reconciled_at, now - OLD_RECONCILER))
+    lamps.append(_reconciler(all_of_them))
     lamps.append(_aged(_("Safety net"), all_of_them.tailed_at, now - OLD_TAILER))
     (heard,) = last_callback.get()
     quiet = statistics.lately.get()
     tone = "wait" if quiet.by_asking > quiet.by_callback else "ok" if heard else "none"
     lamps.append(Lamp(_("Last callback"), tone, "" if heard else _("none yet"), heard))
     return lamps
+
+
+def _reconciler(processes: Processes) -> Lamp:
+    lamp = _aged(_("Reconciler"), processes.reconciled_at, timezone.now() - RECONCILER_IS_OLD)
+    # What was seen last is old because the shop was away, and the first pass of now is on its way.
+    is_starting = lamp.tone == "stop" and not processes.nobody_reconciles
+    return replace(lamp, tone="wait") if is_starting else lamp
 
 
 def _daraja(daraja: Times) -> Lamp:

@@ -16,8 +16,9 @@ from payments.models import Finding as Drift
 from payments.review import resolve
 from payments.tests.by_hand import announce, hear
 from realtime import beats
-from realtime.board import alarms, attention, shared
+from realtime.board import alarms, attention, figures, shared
 from realtime.models import Alarm, Probe, ProcessBeat
+from realtime.processes import FRESH
 from realtime.tests.boards import make_staff
 from tests.factories import make_order, make_transaction
 
@@ -104,6 +105,27 @@ def test_nobody_reconciling_is_an_alarm_but_not_while_a_process_starts():
     assert "reconciler" in alarms.findings()
     ProcessBeat.objects.update(reconciled_at=timezone.now())
     assert "reconciler" not in alarms.findings()
+
+
+def test_a_process_that_got_no_chance_to_say_so_still_reconciles():
+    """As on a busy machine: the last beat is older than a living process's would be, the last pass is not old."""
+    beats.beat()
+    silent = timezone.now() - FRESH - timedelta(seconds=5)
+    ProcessBeat.objects.update(started_at=silent - timedelta(hours=1), beat_at=silent, reconciled_at=silent)
+    assert ("reconciler" in alarms.findings(), _lamp().tone, _lamp().since) == (False, "ok", silent)
+
+
+def test_a_shop_that_comes_back_after_an_hour_has_time_for_its_first_pass():
+    beats.beat()
+    ProcessBeat.objects.update(reconciled_at=timezone.now() - timedelta(hours=1))
+    assert ("reconciler" in alarms.findings(), _lamp().tone) == (False, "wait")
+    ProcessBeat.objects.update(started_at=timezone.now() - timedelta(minutes=1))
+    assert ("reconciler" in alarms.findings(), _lamp().tone) == (True, "stop")
+
+
+def _lamp() -> figures.Lamp:
+    shared.forget_all()
+    return next(lamp for lamp in figures.figures()["lamps"] if lamp.name == "Reconciler")
 
 
 def test_what_is_open_long_after_its_time_is_an_alarm():
