@@ -29,6 +29,7 @@ from payments.books.statement import StatementError, import_statement
 from payments.models import Finding, Movement, Reading
 
 LARGEST_STATEMENT = 1_000_000  # bytes, some five thousand lines: what a body may hold (middleware.LARGEST_BODY)
+TOO_LARGE = gettext_lazy("More than 1 MB: import it with manage.py import_statement.")
 LONGEST_REPORT = 400  # days
 READINGS_SHOWN = 10
 LONGEST_IMPORT = timedelta(hours=1)  # one that runs for longer has been cut off
@@ -57,13 +58,16 @@ class Span(forms.Form):
 
 
 class Statement(forms.Form):
-    file = forms.FileField(label=gettext_lazy("Statement (CSV)"))
+    file = forms.FileField(
+        label=gettext_lazy("Statement (CSV)"),
+        widget=forms.FileInput(attrs={"data-largest": LARGEST_STATEMENT, "data-too-large": TOO_LARGE}),  # books.js
+    )
 
     def clean_file(self) -> UploadedFile:
-        """Refuse what the server would not have taken either; the command takes any size."""
+        """Refuse what is too large, as books.js does before it is sent; the command takes any size."""
         file: UploadedFile = self.cleaned_data["file"]
         if (file.size or 0) > LARGEST_STATEMENT:
-            raise forms.ValidationError(_("More than 1 MB: import it with manage.py import_statement."))
+            raise forms.ValidationError(TOO_LARGE)
         return file
 
 
