@@ -11,7 +11,8 @@ from django.db.transaction import atomic
 
 from payments import clock
 from payments.daraja.client import QueryAnswer
-from payments.daraja.results import StkCallback, reason_for
+from payments.daraja.codes import reason_for
+from payments.daraja.results import StkCallback
 from payments.history import open_discrepancy, record
 from payments.models import Callback, Discrepancy, Reason, Source, Status, Transaction
 from payments.transitions import amend, lock, put_under_review, transition

@@ -12,7 +12,8 @@ from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
 
 from logs import redact
-from payments.admin.acting import ACTS, resolvable
+from payments.admin.act_forms import resolvable
+from payments.admin.acting import ACTS
 from payments.admin.common import body_text
 from payments.models import Action, Callback, Delivery, Discrepancy, Transaction, TransactionEvent
 from payments.phone_numbers import mask_local

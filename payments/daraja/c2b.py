@@ -6,8 +6,9 @@ from django.conf import settings
 
 from payments.daraja import transport
 from payments.daraja.client import ask, base_url, one_line, refusal
+from payments.daraja.codes import SUCCESS
 from payments.daraja.errors import DarajaError, OutcomeUnknown
-from payments.daraja.results import SUCCESS, Answer, code_text
+from payments.daraja.results import Answer, code_text
 
 _REGISTERED_BEFORE = "already registered"
 _TOO_MANY_REQUESTS = 429

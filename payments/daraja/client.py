@@ -39,8 +39,9 @@ from django_daraja.mpesa.utils import generate_access_token_request
 
 from payments.daraja import access_token, transport
 from payments.daraja.access_token import Grant
+from payments.daraja.codes import SUCCESS
 from payments.daraja.errors import DarajaError, DarajaRefused, DarajaThrottled, DarajaUnreachable, OutcomeUnknown
-from payments.daraja.results import SUCCESS, Answer, Fault, QueryAnswer, code_text, is_id, parse_query
+from payments.daraja.results import Answer, Fault, QueryAnswer, code_text, is_id, parse_query
 from payments.db import release_connection
 from payments.models import Reason
 from payments.phone_numbers import mask

@@ -11,15 +11,8 @@ from decimal import Decimal
 from typing import Any
 
 import strict_json
-from payments.daraja.results import (
-    LONGEST_DESC,
-    SUCCESS,
-    amount_or_none,
-    code_text,
-    is_id,
-    receipt_or_none,
-    text_or_empty,
-)
+from payments.daraja.codes import SUCCESS
+from payments.daraja.results import LONGEST_DESC, amount_or_none, code_text, is_id, receipt_or_none, text_or_empty
 
 MOST_PARAMETERS = 40  # a real result has about a dozen
 

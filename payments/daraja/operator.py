@@ -20,9 +20,10 @@ from django.utils.timezone import make_aware
 
 from payments.daraja import transport
 from payments.daraja.client import EAST_AFRICA_TIME, ask, base_url, one_line, refusal
+from payments.daraja.codes import SUCCESS
 from payments.daraja.credential import security_credential
 from payments.daraja.errors import OutcomeUnknown
-from payments.daraja.results import SUCCESS, Answer, amount_or_none, code_text, is_id, receipt_or_none, text_or_empty
+from payments.daraja.results import Answer, amount_or_none, code_text, is_id, receipt_or_none, text_or_empty
 
 __all__ = ["Acknowledged", "PulledRow", "pull_transactions", "register_pull", "reversal", "transaction_status"]
 

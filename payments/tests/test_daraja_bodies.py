@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from payments.daraja import results
-from payments.daraja.results import Answer, parse_callback, parse_query, reason_for
+from payments.daraja.codes import reason_for
+from payments.daraja.results import Answer, parse_callback, parse_query
 from payments.models import Reason
 
 BODIES = Path(__file__).parent / "bodies"

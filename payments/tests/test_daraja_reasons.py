@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from payments.daraja.results import REFUSALS, RESULTS, alerts_staff, meaning_of, reason_for
+from payments.daraja.codes import REFUSALS, RESULTS, alerts_staff, meaning_of, reason_for
 from payments.models import Reason
 
 CONTRACT = {

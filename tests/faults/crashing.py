@@ -152,7 +152,7 @@ def _push(facts: dict[str, Any]) -> None:
 def _reconcile(facts: dict[str, Any]) -> None:
     from payments import reconciler
     from payments.daraja import client
-    from payments.daraja.results import reason_for
+    from payments.daraja.codes import reason_for
 
     outcome, code = facts["answer"]
     answer = client.QueryAnswer(outcome, code, "as Daraja says", reason_for(code))

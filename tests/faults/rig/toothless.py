@@ -17,7 +17,7 @@ def _without_transition_guard() -> None:
     true = settlement._settle_failure
 
     def believe(payment: Any, told: Any, callback: Any) -> str:
-        from payments.daraja.results import reason_for
+        from payments.daraja.codes import reason_for
         from payments.models import Reason, Source
 
         reason = reason_for(told.result_code) or Reason.UNKNOWN
