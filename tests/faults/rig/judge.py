@@ -132,7 +132,7 @@ class Judge:
             return False
         page_is_there = customer.page is not None and customer.page.version >= document["version"]
         if not page_is_there or document["status"] == "COMPLETED":
-            return page_is_there
+            return page_is_there and (bool(document["mpesa_receipt_number"]) or not self._was_told(customer))
         return not self._ledger(customer) or self._is_unknowable(customer)
 
     def _accuse(self, customer: Customer, what: str) -> None:
