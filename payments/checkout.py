@@ -121,7 +121,7 @@ def _open_payment(order_id: UUID, phone_number: str, asker: Asker) -> tuple[Tran
 
 
 def _open_payment_locked(order_id: UUID, phone_number: str, asker: Asker) -> tuple[Transaction, bool]:
-    order = Order.objects.select_for_update(of=("self",)).get(pk=order_id)
+    order = Order.objects.select_for_update(of=("self",), no_key=True).get(pk=order_id)
     _refuse_closed_order(order)
     open_here = order.transactions.filter(status=Status.PENDING).first()
     if open_here and open_here.phone_number == phone_number:

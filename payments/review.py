@@ -124,8 +124,8 @@ def _what_blocks(payment: Transaction) -> QuerySet[Discrepancy]:
 
 def _locked(transaction_id: UUID, condition: Q) -> Transaction | None:
     """Lock the order, then the payment, as everybody does."""
-    Order.objects.select_for_update(of=("self",)).filter(transactions=transaction_id).values("pk").first()
-    return Transaction.objects.select_for_update(of=("self",)).filter(condition, pk=transaction_id).first()
+    Order.objects.select_for_update(of=("self",), no_key=True).filter(transactions=transaction_id).values("pk").first()
+    return Transaction.objects.select_for_update(of=("self",), no_key=True).filter(condition, pk=transaction_id).first()
 
 
 def _fail(payment: Transaction, by: AbstractBaseUser, why: str) -> bool:
@@ -139,7 +139,8 @@ def resolve(discrepancy: Discrepancy, *, by: AbstractBaseUser, why: str) -> bool
     """Note that a discrepancy has been seen to; one that still blocks its payment needs `decide` instead."""
     with atomic():
         # The payment first, as everybody does: the note below writes to it.
-        Transaction.objects.select_for_update(of=("self",)).filter(pk=discrepancy.transaction_id).values("pk").first()
+        payments = Transaction.objects.select_for_update(of=("self",), no_key=True)
+        payments.filter(pk=discrepancy.transaction_id).values("pk").first()
         still_blocks = Q(blocking=True, transaction__under_review=True)
         unresolved = Discrepancy.objects.filter(pk=discrepancy.pk, resolved_at=None)
         changed = 0 if unresolved.filter(still_blocks).exists() else _resolve(unresolved, by=by, why=why)

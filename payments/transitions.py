@@ -119,14 +119,18 @@ def begin(payment: Transaction) -> None:
 
 
 def lock(transaction_id: UUID) -> Transaction | None:
-    """Lock the order, then the payment: the one order of locks, so that two attempts cannot wait for each other."""
+    """Lock the order, then the payment: the one order of locks, so that two attempts cannot wait for each other.
+
+    No lock of ours is of the key. Whoever writes one payment twice has PostgreSQL look for its order at the commit
+    and would wait there for who holds the order, who waits for the payment.
+    """
     return _locked.first(id=transaction_id)
 
 
 # PostgreSQL locks a row in the tables' order after OF, and waits for the first before it takes the second.
 _locked = Select(
     lambda: (
-        Transaction.objects.select_for_update(of=("order", "self"))
+        Transaction.objects.select_for_update(of=("order", "self"), no_key=True)
         .select_related("order")
         .filter(pk=given(Transaction, "id"))
         .order_by()

@@ -191,7 +191,7 @@ def cancel_order(order: Order) -> None:
     The lock is the one that a new payment takes first, so neither can slip in behind the other's look.
     """
     with atomic():
-        locked = Order.objects.select_for_update(of=("self",)).get(pk=order.pk)
+        locked = Order.objects.select_for_update(of=("self",), no_key=True).get(pk=order.pk)
         if locked.status != Order.Status.CANCELLED:
             _refuse_cancel(locked)
             Order.objects.filter(pk=order.pk).update(status=Order.Status.CANCELLED, cancelled_at=timezone.now())

@@ -45,7 +45,7 @@ def mark_paid(order_id: UUID, amount: int) -> PaidOutcome:
     """
     if not connection.in_atomic_block:
         raise TransactionManagementError("mark_paid belongs into the transaction that records the payment.")
-    order = Order.objects.select_for_update(of=("self",)).get(pk=order_id)
+    order = Order.objects.select_for_update(of=("self",), no_key=True).get(pk=order_id)
     was_open, now = order.status == Order.Status.OPEN, timezone.now()
     order.amount_paid += amount
     if was_open and order.amount_paid >= order.amount:
@@ -68,7 +68,7 @@ def _outcome(order: Order, *, was_open: bool) -> PaidOutcome:
 def cancel_order(order: Order) -> None:
     """Call an unpaid order off; raises `OrderNotCancellable`. The lock is the one that a new payment takes first."""
     with atomic():
-        locked = Order.objects.select_for_update(of=("self",)).get(pk=order.pk)
+        locked = Order.objects.select_for_update(of=("self",), no_key=True).get(pk=order.pk)
         asked = locked.transactions.filter(status="PENDING").exists()
         if locked.status == Order.Status.PAID or locked.amount_paid or asked:
             raise OrderNotCancellable("Money has come for this order, or is being asked for.")

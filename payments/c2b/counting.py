@@ -67,7 +67,7 @@ def _count(confirmation: Confirmation, *, note: str, by: AbstractBaseUser | None
 
 def lock_order(order_id: UUID) -> None:
     """Lock an order before anything of it is read: the one order of locks is order first, then payment."""
-    Order.objects.select_for_update(of=("self",)).filter(pk=order_id).values("pk").first()
+    Order.objects.select_for_update(of=("self",), no_key=True).filter(pk=order_id).values("pk").first()
 
 
 def holder_of(trans_id: str) -> Transaction | None:
@@ -104,7 +104,7 @@ def _count_for_order(
 
 def _count_for_prompt(confirmation: Confirmation, payment_id: UUID, *, note: str) -> str:
     """Let the confirmation complete the prompt whose AccountReference it names, or bring its receipt."""
-    payment = Transaction.objects.select_for_update(of=("self",)).get(pk=payment_id)
+    payment = Transaction.objects.select_for_update(of=("self",), no_key=True).get(pk=payment_id)
     receipt = confirmation.trans_id
     if payment.status == Status.COMPLETED and payment.mpesa_receipt_number is None:
         amend(payment.pk, source=Source.C2B, note="The receipt arrived", mpesa_receipt_number=receipt)

@@ -71,7 +71,7 @@ def _claim_question(payment: Transaction, by: AbstractBaseUser) -> None:
     if not payment.checkout_request_id:
         raise ActRefused(_("M-PESA never gave this payment a number to ask by."))
     with atomic():
-        locked = Transaction.objects.select_for_update(of=("self",)).get(pk=payment.pk)
+        locked = Transaction.objects.select_for_update(of=("self",), no_key=True).get(pk=payment.pk)
         if locked.status == Status.COMPLETED:
             raise ActRefused(_("This payment is paid: there is nothing to ask."))
         asked = locked.events.filter(action=Action.ASKED, source=Source.STAFF)

@@ -73,7 +73,7 @@ def press(order_id: UUID, step: Order.Fulfilment, *, by: AbstractBaseUser, undo:
     """Pack an order, hand it over, or take that back; False when somebody else was faster, or its money went back."""
     with atomic():
         # A refund takes this lock first, too: either it is seen here, or it comes after the press and shows it.
-        Order.objects.select_for_update(of=("self",)).filter(pk=order_id).first()
+        Order.objects.select_for_update(of=("self",), no_key=True).filter(pk=order_id).first()
         if not undo and _with_money().filter(_HAS_GONE_BACK, pk=order_id).exists():
             return False
         if not (take_step_back if undo else take_step)(order_id, step):

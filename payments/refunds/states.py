@@ -30,8 +30,8 @@ PREPARED_FOR = (Kind.SURPLUS, Kind.PAID_AFTER_CANCEL, Kind.OVERPAID)
 
 def lock_payment(transaction_id: UUID) -> Transaction:
     """Lock the order, then the payment, as everybody does; raises Transaction.DoesNotExist."""
-    Order.objects.select_for_update(of=("self",)).filter(transactions=transaction_id).values("pk").first()
-    return Transaction.objects.select_for_update(of=("self",)).get(pk=transaction_id)
+    Order.objects.select_for_update(of=("self",), no_key=True).filter(transactions=transaction_id).values("pk").first()
+    return Transaction.objects.select_for_update(of=("self",), no_key=True).get(pk=transaction_id)
 
 
 def change(refund: Refund, state: Refund.State, *, outcome: str, **fields: Any) -> bool:
