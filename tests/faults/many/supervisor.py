@@ -1,4 +1,7 @@
-"""One of the staff who sends payments back and presses the button twice at once; their ids come on standard input."""
+"""One of the staff who sends payments back and presses the button twice at once; their ids come on standard input.
+
+The last line of the output are the ids of those payments about whose reversal M-PESA can be asked.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 import django
 
 
-def send_back(transaction_ids: list[str]) -> None:
+def send_back(transaction_ids: list[str]) -> list[str]:
+    """Send each back; return those whose acknowledgement came, with the id by which M-PESA knows the reversal."""
     from django.contrib.auth import get_user_model
     from django.db import connection
 
@@ -28,9 +32,11 @@ def send_back(transaction_ids: list[str]) -> None:
             refund = refunds.request_reversal(payment.pk, amount=payment.amount, reason="Sent back", by=supervisor)
             for _press in range(2):
                 fingers.submit(send, refund)
+    mine = Refund.objects.filter(transaction__in=transaction_ids, conversation__originator_conversation_id__gt="")
+    return [str(pk) for pk in mine.values_list("transaction", flat=True)]
 
 
 if __name__ == "__main__":
     os.environ["DJANGO_SETTINGS_MODULE"] = "settings"
     django.setup()
-    send_back(json.load(sys.stdin))
+    print(json.dumps(send_back(json.load(sys.stdin))))
