@@ -209,8 +209,9 @@ elif _engine.endswith("postgresql"):
     _database["OPTIONS"] = {
         **_database.get("OPTIONS", {}),
         # Eight of them stay with the threads that take callbacks and read for sockets. The pool's pauses between
-        # attempts to reconnect double for as long as it goes on: soon given up, the next caller begins anew.
-        "pool": {"min_size": 2, "max_size": 24, "timeout": 3, "reconnect_timeout": 2},
+        # attempts to reconnect double for as long as it goes on: soon given up, the next caller begins anew. It gives
+        # back one connection each time that it has not needed all of them for `max_idle`, whose default is 600.
+        "pool": {"min_size": 2, "max_size": 24, "timeout": 3, "reconnect_timeout": 2, "max_idle": 30},
         "connect_timeout": 3,
         "options": "-c lock_timeout=5s -c statement_timeout=15s -c idle_in_transaction_session_timeout=30s",
     }
