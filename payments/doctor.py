@@ -20,7 +20,7 @@ from django.utils import timezone
 from environment import is_private_origin
 from payments.callback_token import callback_url
 from payments.daraja import client
-from payments.daraja.errors import DarajaError
+from payments.daraja.errors import DarajaError, DarajaRefused
 
 LARGEST_SKEW = timedelta(seconds=30)  # Daraja refuses a password whose time is far from its own
 PATIENCE = 10  # seconds for an answer from outside
@@ -57,7 +57,7 @@ Answer = tuple[str, str]  # what was found, what to do
 
 def _settings() -> Answer:
     if settings.SETTINGS_PROBLEMS:
-        return "; ".join(settings.SETTINGS_PROBLEMS), "Correct these in the environment or in .env."
+        return " ".join(settings.SETTINGS_PROBLEMS), "Correct these in the environment or in .env."
     return f"{settings.MPESA_ENVIRONMENT}, {settings.PUBLIC_BASE_URL}", ""
 
 
@@ -129,11 +129,13 @@ def _daraja() -> Answer:
         client.check_credentials()
     except requests.RequestException as error:
         return f"cannot be reached ({type(error).__name__})", "Let this machine reach DARAJA_BASE_URL, port 443."
-    except DarajaError as error:
+    except DarajaRefused:
         return (
-            f"gives no token ({type(error).__name__})",
+            "refuses us a token",
             "Compare MPESA_CONSUMER_KEY and MPESA_CONSUMER_SECRET with the app of this environment.",
         )
+    except DarajaError as error:  # the database is away too, where the token is kept
+        return f"gives no token ({type(error).__name__})", "Mend what is wrong above, then ask again in a minute."
     if "Date" not in answer.headers:
         return "gives a token", ""
     moment = parsedate_to_datetime(answer.headers["Date"])

@@ -15,9 +15,9 @@ from django.core.management import call_command
 
 from payments import doctor, inbox
 from payments.daraja import client
-from payments.daraja.errors import DarajaUnreachable
-from payments.models import Transaction
-from payments.tests.conftest import FakeDaraja, callback_body
+from payments.daraja.errors import DarajaRefused, DarajaUnreachable
+from payments.models import Reason, Transaction
+from payments.tests.conftest import FakeDaraja, callback_body, raising
 
 pytestmark = pytest.mark.django_db
 
@@ -59,12 +59,17 @@ def test_daraja_out_of_reach_is_told_with_what_to_do(outside: Any) -> None:
     assert (status, "cannot be reached" in said, "DARAJA_BASE_URL" in said) == (1, True, True)
 
 
-def test_wrong_credentials_are_told_by_their_names(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse() -> None:
-        raise DarajaUnreachable("no")
-
-    monkeypatch.setattr(client, "check_credentials", refuse)
-    assert "MPESA_CONSUMER_KEY" in _finding("daraja").advice
+@pytest.mark.parametrize(
+    ("error", "are_blamed"),
+    [(DarajaRefused("400.008.01", "Invalid Authentication", Reason.OUR_FAULT), True), (DarajaUnreachable("no"), False)],
+)
+def test_credentials_are_blamed_by_their_names_when_daraja_has_judged_them(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, are_blamed: bool
+) -> None:
+    monkeypatch.setattr(client, "check_credentials", raising(error))
+    advice = _finding("daraja").advice
+    assert advice
+    assert ("MPESA_CONSUMER_KEY" in advice) == are_blamed
 
 
 def test_a_clock_that_is_wrong_is_told(outside: Any) -> None:

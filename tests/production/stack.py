@@ -29,7 +29,7 @@ from tests.server import REPOSITORY, RunningServer
 from tests.services import directory_of_services, find_program, free_port, unprivileged
 
 STOPPED_WITHIN = 30  # seconds
-READY_WITHIN = 60  # seconds
+READY_WITHIN = 120  # seconds
 NGINX_MAIN = """daemon off; master_process on; pid {directory}/nginx.pid; error_log {directory}/nginx.log warn;
 events {{ worker_connections 4096; }}
 http {{

@@ -59,7 +59,7 @@ class Command(BaseCommand):
         payment.refresh_from_db()
         if not _heard_of(payment):
             self.stdout.write(f"WRONG  go-live    no callback came within {seconds} s; the payment is {payment.status}")
-            self.stdout.write(f"{'':18}If the phone was asked, Safaricom cannot reach PUBLIC_BASE_URL.")
+            self.stdout.write(f"{'':18}If somebody entered the PIN, Safaricom cannot reach PUBLIC_BASE_URL.")
             return False
         words = f"callback came; {payment.get_status_display()} {payment.reason}".strip()
         is_paid = payment.status == Status.COMPLETED
