@@ -9,6 +9,7 @@ import threading
 import time
 import uuid
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -103,15 +104,20 @@ class Customers:
                 document = _document(answer)
                 if wanted in document and document.get("code") != "daraja_unreachable":
                     return document
-                if document.get("code") == "order_paid":
-                    return self._paid_meanwhile(customer)
+                if document.get("code") == "order_paid" and (payment := self._paid_meanwhile(customer)):
+                    return payment
             time.sleep(AGAIN_AFTER)
         return {}
 
     def _paid_meanwhile(self, customer: Customer) -> dict[str, Any]:
-        """Return the payment that paid the order, as its page would show: its prompt went out, its answer was lost."""
+        """Return the payment that paid the order, as its page would show: its prompt went out, its answer was lost.
+
+        Empty where nobody answers just now.
+        """
         url = f"{self.cluster.base_url}/api/orders/{customer.order_id}/"
-        return dict(requests.get(url, timeout=10).json()["payments"][0])
+        with suppress(requests.RequestException):
+            return next(iter(_document(requests.get(url, timeout=10)).get("payments", ())), {})
+        return {}
 
     def _watch(self, customer: Customer) -> None:
         customer.page = page = self._new_page(customer.transaction_id)
