@@ -8,7 +8,7 @@ therefore in the SQL as it would be without this module.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property, lru_cache
 from typing import Any, Generic, TypeVar
 
@@ -16,6 +16,8 @@ from django.db import connection
 from django.db.models import Expression, Field, Model, QuerySet
 from django.db.models.query import get_related_populators
 from django.db.models.sql import UpdateQuery
+
+import direct
 
 M = TypeVar("M")
 
@@ -45,9 +47,8 @@ class _Statement(Generic[M]):
     def __init__(self, build: Callable[[], QuerySet[Any, M]]) -> None:
         self._build = build
 
-    def _run(self, cursor: Any, sql: str, parameters: Sequence[Any], values: dict[str, Any]) -> None:
-        bound = [each.prepared(values[each.name]) if isinstance(each, Given) else each for each in parameters]
-        cursor.execute(sql, bound)
+    def _bound(self, parameters: Sequence[Any], values: dict[str, Any]) -> list[Any]:
+        return [each.prepared(values[each.name]) if isinstance(each, Given) else each for each in parameters]
 
 
 class Select(_Statement[M]):
@@ -70,21 +71,16 @@ class Select(_Statement[M]):
 
     def row(self, **values: Any) -> Sequence[Any] | None:
         """Return the row as it was selected, or None."""
-        compiler, sql, parameters, converters, _ = self._plan
-        with connection.cursor() as cursor:
-            self._run(cursor, sql, parameters, values)
-            row = cursor.fetchone()
-        if row is None or not converters:
-            return row  # type: ignore[no-any-return]
-        return next(iter(compiler.apply_converters([row], converters)))  # type: ignore[no-any-return]
+        return next(iter(self._rows(values)), None)
 
     def all(self, **values: Any) -> list[M]:
         """Return every row as its model."""
+        return [self._model(row) for row in self._rows(values)]
+
+    def _rows(self, values: dict[str, Any]) -> Iterable[Sequence[Any]]:
         compiler, sql, parameters, converters, _ = self._plan
-        with connection.cursor() as cursor:
-            self._run(cursor, sql, parameters, values)
-            rows = cursor.fetchall()
-        return [self._model(row) for row in (compiler.apply_converters(rows, converters) if converters else rows)]
+        found = direct.rows(sql, self._bound(parameters, values))
+        return compiler.apply_converters(found, converters) if converters else found  # type: ignore[no-any-return]
 
     def _model(self, row: Sequence[Any]) -> M:
         compiler, _, _, _, related = self._plan
@@ -125,27 +121,23 @@ class Update(_Statement[M]):
 
     def run(self, **values: Any) -> int:
         """Return how many rows were changed."""
-        with connection.cursor() as cursor:
-            self._run(cursor, *self._plan, values)
-            return int(cursor.rowcount)
+        sql, parameters = self._plan
+        return direct.count(sql, self._bound(parameters, values))
 
     def row(self, **values: Any) -> Sequence[Any] | None:
         """Return what `returning` names of the one changed row, as the database gives it; None when there was none."""
-        with connection.cursor() as cursor:
-            self._run(cursor, *self._plan, values)
-            return cursor.fetchone()  # type: ignore[no-any-return]
+        sql, parameters = self._plan
+        return next(iter(direct.rows(sql, self._bound(parameters, values))), None)
 
 
 def insert(instance: Model, *, unless_there: bool = False) -> bool:
     """Insert a new row and set its key; False when `unless_there` and a unique value was there already."""
     fields, sql = _insertion(type(instance), unless_there)
     values = [field.get_db_prep_save(field.pre_save(instance, add=True), connection) for field in fields]
-    with connection.cursor() as cursor:
-        cursor.execute(sql, values)
-        row = cursor.fetchone()
-    if row is None:
+    inserted = direct.rows(sql, values)
+    if not inserted:
         return False
-    instance.pk, instance._state.adding, instance._state.db = row[0], False, connection.alias
+    instance.pk, instance._state.adding, instance._state.db = inserted[0][0], False, connection.alias
     return True
 
 

@@ -213,6 +213,7 @@ elif _engine.endswith("postgresql"):
         # back one connection each time that it has not needed all of them for `max_idle`, whose default is 600.
         "pool": {"min_size": 2, "max_size": 24, "timeout": 3, "reconnect_timeout": 2, "max_idle": 30},
         "connect_timeout": 3,
+        "prepare_threshold": 0,  # for direct.py alone: what Django's own cursors run cannot be prepared
         "options": "-c lock_timeout=5s -c statement_timeout=15s -c idle_in_transaction_session_timeout=30s",
     }
 else:

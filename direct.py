@@ -1,0 +1,79 @@
+"""Statements to the database's driver itself, for those that are executed again and again.
+
+Django binds values on the client: PostgreSQL is sent another text each time, which it parses and plans anew, and each
+timestamp that comes back is read by Python. Here the driver binds them, in C; PostgreSQL is told a statement once for
+each connection and afterwards only its values. The rules of Django's own cursor stay: a connection is made where there
+is none, a broken transaction takes no statement, and errors are Django's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+from django.db import connection
+
+_ATTRIBUTE = "_papo_cursors"
+
+
+def rows(sql: str, values: Sequence[Any]) -> list[Any]:
+    """Run a statement, worded with %s, and return its rows; raises what Django's cursor raises."""
+    if _is_watched():
+        with connection.cursor() as cursor:
+            cursor.execute(sql, values)
+            return list(cursor.fetchall())
+    _prepare()
+    with connection.wrap_database_errors:
+        return list(_executed(sql, values).fetchall())
+
+
+def count(sql: str, values: Sequence[Any]) -> int:
+    """Run a statement, worded with %s, and return how many rows it changed; raises what Django's cursor raises."""
+    if _is_watched():
+        with connection.cursor() as cursor:
+            cursor.execute(sql, values)
+            return int(cursor.rowcount)
+    _prepare()
+    with connection.wrap_database_errors:
+        return int(_executed(sql, values).rowcount)
+
+
+def _is_watched() -> bool:
+    """Return whether somebody wants to see or change each statement on its way: only Django's cursor asks them."""
+    return bool(connection.execute_wrappers) or connection.queries_logged
+
+
+def _prepare() -> None:
+    connection.ensure_connection()
+    connection.validate_no_broken_transaction()
+
+
+def _executed(sql: str, values: Sequence[Any]) -> Any:
+    driver: Any = connection.connection
+    if connection.vendor == "sqlite":
+        return driver.execute(_with_question_marks(sql), values)
+    # One cursor per statement: psycopg keeps with it how its values are written and its columns read.
+    cursors = vars(driver).setdefault(_ATTRIBUTE, {})
+    cursor = cursors.get(sql)
+    if cursor is None:
+        cursor = cursors[sql] = _new_cursor(driver)
+    return cursor.execute(sql, values, prepare=True)
+
+
+@lru_cache(maxsize=256)
+def _with_question_marks(sql: str) -> str:
+    return sql.replace("%s", "?").replace("%%", "%")
+
+
+def _new_cursor(driver: Any) -> Any:
+    from psycopg import Cursor, adapters
+    from psycopg.pq import Format
+
+    cursor: Any = Cursor(driver)
+    # Django's own reader of timestamps is written in Python; the connection's time zone is UTC all the same.
+    oid = adapters.types["timestamptz"].oid
+    loader = adapters.get_loader(oid, Format.TEXT)
+    if loader is not None:
+        cursor.adapters.register_loader(oid, loader)
+    return cursor
