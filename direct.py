@@ -12,46 +12,54 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 _ATTRIBUTE = "_papo_cursors"
 
 
+def database() -> BaseDatabaseWrapper:
+    """Return this thread's connection itself: `django.db.connection` looks it up for each attribute it is asked for."""
+    return connections[DEFAULT_DB_ALIAS]
+
+
 def rows(sql: str, values: Sequence[Any]) -> list[Any]:
     """Run a statement, worded with %s, and return its rows; raises what Django's cursor raises."""
-    if _is_watched():
-        with connection.cursor() as cursor:
+    mine = database()
+    if _is_watched(mine):
+        with mine.cursor() as cursor:
             cursor.execute(sql, values)
             return list(cursor.fetchall())
-    _prepare()
-    with connection.wrap_database_errors:
-        return list(_executed(sql, values).fetchall())
+    _prepare(mine)
+    with mine.wrap_database_errors:
+        return list(_executed(mine, sql, values).fetchall())
 
 
 def count(sql: str, values: Sequence[Any]) -> int:
     """Run a statement, worded with %s, and return how many rows it changed; raises what Django's cursor raises."""
-    if _is_watched():
-        with connection.cursor() as cursor:
+    mine = database()
+    if _is_watched(mine):
+        with mine.cursor() as cursor:
             cursor.execute(sql, values)
             return int(cursor.rowcount)
-    _prepare()
-    with connection.wrap_database_errors:
-        return int(_executed(sql, values).rowcount)
+    _prepare(mine)
+    with mine.wrap_database_errors:
+        return int(_executed(mine, sql, values).rowcount)
 
 
-def _is_watched() -> bool:
+def _is_watched(mine: BaseDatabaseWrapper) -> bool:
     """Return whether somebody wants to see or change each statement on its way: only Django's cursor asks them."""
-    return bool(connection.execute_wrappers) or connection.queries_logged
+    return bool(mine.execute_wrappers) or mine.queries_logged
 
 
-def _prepare() -> None:
-    connection.ensure_connection()
-    connection.validate_no_broken_transaction()
+def _prepare(mine: BaseDatabaseWrapper) -> None:
+    mine.ensure_connection()
+    mine.validate_no_broken_transaction()
 
 
-def _executed(sql: str, values: Sequence[Any]) -> Any:
-    driver: Any = connection.connection
-    if connection.vendor == "sqlite":
+def _executed(mine: BaseDatabaseWrapper, sql: str, values: Sequence[Any]) -> Any:
+    driver: Any = mine.connection
+    if mine.vendor == "sqlite":
         return driver.execute(_with_question_marks(sql), values)
     # One cursor per statement: psycopg keeps with it how its values are written and its columns read.
     cursors = vars(driver).setdefault(_ATTRIBUTE, {})

@@ -32,8 +32,8 @@ class Given(Expression):
     def as_sql(self, compiler: Any, connection: Any) -> Any:
         return "%s", [self]
 
-    def prepared(self, value: Any) -> Any:
-        return self.output_field.get_db_prep_save(value, connection)
+    def prepared(self, value: Any, database: Any) -> Any:
+        return self.output_field.get_db_prep_save(value, database)
 
 
 def given(model: type[Model], field: str, name: str = "") -> Any:
@@ -48,7 +48,8 @@ class _Statement(Generic[M]):
         self._build = build
 
     def _bound(self, parameters: Sequence[Any], values: dict[str, Any]) -> list[Any]:
-        return [each.prepared(values[each.name]) if isinstance(each, Given) else each for each in parameters]
+        database = direct.database()
+        return [each.prepared(values[each.name], database) if isinstance(each, Given) else each for each in parameters]
 
 
 class Select(_Statement[M]):
@@ -133,7 +134,8 @@ class Update(_Statement[M]):
 def insert(instance: Model, *, unless_there: bool = False) -> bool:
     """Insert a new row and set its key; False when `unless_there` and a unique value was there already."""
     fields, sql = _insertion(type(instance), unless_there)
-    values = [field.get_db_prep_save(field.pre_save(instance, add=True), connection) for field in fields]
+    database: Any = direct.database()
+    values = [field.get_db_prep_save(field.pre_save(instance, add=True), database) for field in fields]
     inserted = direct.rows(sql, values)
     if not inserted:
         return False

@@ -16,7 +16,6 @@ from payments.daraja.results import StkCallback
 from payments.history import open_discrepancy, record
 from payments.models import Callback, Discrepancy, Reason, Source, Status, Transaction
 from payments.transitions import amend, lock, put_under_review, transition
-from prepared import Select, given
 
 Kind = Discrepancy.Kind
 SAME_ANSWER_AFTER = timedelta(seconds=10)  # a query fails a payment only with the same code twice, this far apart
@@ -30,7 +29,7 @@ def settle_callback(transaction_id: UUID, told: StkCallback, *, callback: Callba
     match opens a discrepancy and blocks the payment: it is never dropped and never believed.
     """
     with atomic(savepoint=False):
-        payment = _lock(transaction_id)
+        payment = _lock(transaction_id, receipt=told.mpesa_receipt_number)
         if payment is None:
             return "no such payment in this environment"
         conflict = _conflicting_ids(payment, told)
@@ -42,8 +41,8 @@ def settle_callback(transaction_id: UUID, told: StkCallback, *, callback: Callba
         return _settle_failure(payment, told, callback)
 
 
-def _lock(transaction_id: UUID) -> Transaction | None:
-    payment = lock(transaction_id)
+def _lock(transaction_id: UUID, *, receipt: str | None = None) -> Transaction | None:
+    payment = lock(transaction_id, receipt=receipt or "")
     return payment if payment and payment.environment == settings.MPESA_ENVIRONMENT else None
 
 
@@ -77,7 +76,7 @@ def _settle_success(payment: Transaction, told: StkCallback, callback: Callback)
     if told.amount != payment.amount:
         return _block(payment, Kind.AMOUNT_DIFFERS, callback, asked=payment.amount, told=str(told.amount))
     receipt = told.mpesa_receipt_number
-    if receipt and _receipt_is_used(payment, receipt):
+    if receipt and payment.receipt_is_used:  # type: ignore[attr-defined]  # lock annotates it
         return _block(payment, Kind.RECEIPT_REUSED, callback, mpesa_receipt_number=receipt)
     if payment.status == Status.COMPLETED:
         return _repeat_success(payment, receipt, callback)
@@ -99,24 +98,6 @@ def _blocked_success(
     if not payment.under_review:
         open_discrepancy(payment, Kind.CONTRADICTION, source=source.value, **evidence)
     return "under review: a supervisor decides"
-
-
-def _receipt_is_used(payment: Transaction, receipt: str) -> bool:
-    here = {"environment": payment.environment, "mpesa_receipt_number": receipt}
-    return _same_receipt.row(id=payment.pk, **here) is not None
-
-
-_same_receipt = Select(
-    lambda: (
-        Transaction.objects.filter(
-            environment=given(Transaction, "environment"),
-            mpesa_receipt_number=given(Transaction, "mpesa_receipt_number"),
-        )
-        .exclude(pk=given(Transaction, "id"))
-        .order_by()
-        .values_list("pk")
-    )
-)
 
 
 def _repeat_success(payment: Transaction, receipt: str | None, callback: Callback) -> str:

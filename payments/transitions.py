@@ -16,7 +16,7 @@ from uuid import UUID
 
 import structlog
 from django.contrib.auth.models import AbstractBaseUser
-from django.db.models import Case, Exists, F, OuterRef, Q, Value, When
+from django.db.models import Case, Exists, F, OuterRef, Q, QuerySet, Value, When
 from django.db.transaction import atomic, on_commit
 from django.utils import timezone
 
@@ -118,23 +118,32 @@ def begin(payment: Transaction) -> None:
     _announce(payment)
 
 
-def lock(transaction_id: UUID) -> Transaction | None:
+def lock(transaction_id: UUID, *, receipt: str = "") -> Transaction | None:
     """Lock the order, then the payment: the one order of locks, so that two attempts cannot wait for each other.
 
     No lock of ours is of the key. Whoever writes one payment twice has PostgreSQL look for its order at the commit
     and would wait there for who holds the order, who waits for the payment.
+
+    With a `receipt` the payment says as `receipt_is_used` whether another one of its environment has that. Who waited
+    for the lock has looked before: the unique constraint decides in the end.
     """
+    if receipt:
+        return _locked_with_receipt.first(id=transaction_id, mpesa_receipt_number=receipt)
     return _locked.first(id=transaction_id)
 
 
-# PostgreSQL locks a row in the tables' order after OF, and waits for the first before it takes the second.
-_locked = Select(
-    lambda: (
-        Transaction.objects.select_for_update(of=("order", "self"), no_key=True)
-        .select_related("order")
-        .filter(pk=given(Transaction, "id"))
-        .order_by()
-    )
+def _to_lock() -> QuerySet[Transaction]:
+    # PostgreSQL locks a row in the tables' order after OF, and waits for the first before it takes the second.
+    payment = Transaction.objects.select_for_update(of=("order", "self"), no_key=True).select_related("order")
+    return payment.filter(pk=given(Transaction, "id")).order_by()
+
+
+_same_receipt = Transaction.objects.filter(
+    environment=OuterRef("environment"), mpesa_receipt_number=given(Transaction, "mpesa_receipt_number")
+)
+_locked = Select(_to_lock)
+_locked_with_receipt = Select(
+    lambda: _to_lock().annotate(receipt_is_used=Exists(_same_receipt.exclude(pk=OuterRef("pk"))))
 )
 
 
