@@ -109,6 +109,9 @@ class Listener:
         try:
             if message["type"] == "payments.seen":
                 room.notice_seen(message["seconds"])
+            elif message["type"] == "payments.changed":
+                for facts in message["facts"]:
+                    self._hear_change(Change(facts))
             else:
                 self._hear_change(Change(message["facts"]))
         except Exception as error:  # another release of ours on the same Redis may say it differently

@@ -57,6 +57,24 @@ def in_memory(server_loop: object) -> Iterator[InMemoryChannelLayer]:
         yield fresh
 
 
+class _Shared:
+    """A layer in memory that is taken for one that other processes hear, too."""
+
+    def __init__(self) -> None:
+        self._true = InMemoryChannelLayer(capacity=1500)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._true, name)
+
+
+@pytest.fixture
+def shared_layer(server_loop: object) -> Iterator[Any]:
+    """Use a layer that carries what leaves this process; its methods may be replaced."""
+    fresh = _Shared()
+    with _used(fresh):
+        yield fresh
+
+
 @pytest.fixture
 async def running_tailer(server_loop: asyncio.AbstractEventLoop) -> AsyncIterator[None]:
     task = server_loop.create_task(tailer.run())

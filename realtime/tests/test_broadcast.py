@@ -28,17 +28,54 @@ async def _refuses(*args):
     raise ConnectionError("away")
 
 
-async def test_the_payments_group_and_the_boards_group_hear_of_every_change(in_memory):
-    payment, heard = await new_payment(), []
+def _heard(shared_layer) -> asyncio.Queue:
+    """Return a queue of what the layer is given to carry."""
+    heard = asyncio.Queue()
 
     async def group_send(group, message):
-        heard.append((group, message["type"], message["version"], message["facts"]["status"]))
+        await heard.put((group, message))
 
-    in_memory.group_send = group_send
+    shared_layer.group_send = group_send
+    return heard
+
+
+async def test_the_payments_group_and_the_boards_group_hear_of_every_change(shared_layer):
+    payment, heard = await new_payment(), _heard(shared_layer)
     await complete(payment)
-    await asyncio.sleep(0.1)
-    message = ("payment.changed", 2, "COMPLETED")
-    assert heard == [(f"payment.{payment.pk.hex}", *message), ("payments.board", *message)]
+    group, message = await heard.get()
+    assert (group, message["type"], message["version"]) == (f"payment.{payment.pk.hex}", "payment.changed", 2)
+    assert message["facts"]["status"] == "COMPLETED"
+    assert await heard.get() == ("payments.board", {"type": "payments.changed", "facts": [message["facts"]]})
+
+
+async def test_changes_that_come_together_are_one_message_to_the_boards(shared_layer, monkeypatch):
+    monkeypatch.setattr(broadcast, "BOARDS_EVERY", 3600)
+    payments, heard = [await new_payment() for _ in range(3)], _heard(shared_layer)
+    for payment in payments:
+        await complete(payment)
+        await heard.get()
+    broadcast._tell_boards()
+    _group, message = await heard.get()
+    assert [facts["transaction_id"] for facts in message["facts"]] == [str(payment.pk) for payment in payments]
+    assert heard.empty()
+
+
+async def test_the_pages_of_this_process_do_not_wait_for_the_layer(shared_layer):
+    shared_layer.group_send = _never_answers
+    payment = await new_payment()
+    async with watching(payment) as socket:
+        await socket.receive_json_from()
+        await complete(payment)
+        assert (await socket.receive_json_from(timeout=0.9))["status"] == "COMPLETED"
+
+
+async def test_a_page_is_told_once_though_it_hears_twice(shared_layer):
+    payment = await new_payment()
+    async with watching(payment) as socket:
+        await socket.receive_json_from()
+        await complete(payment)
+        assert (await socket.receive_json_from())["version"] == 2
+        assert await socket.receive_nothing(timeout=0.3)
 
 
 async def test_a_held_poll_is_woken_by_the_change(in_memory):
@@ -48,19 +85,19 @@ async def test_a_held_poll_is_woken_by_the_change(in_memory):
         assert await waiter.wait(1)
 
 
-async def test_a_layer_that_never_answers_holds_up_nobody(in_memory):
-    in_memory.group_send = _never_answers
+async def test_a_layer_that_never_answers_holds_up_nobody(shared_layer):
+    shared_layer.group_send = _never_answers
     payment = await new_payment()
     async with asyncio.timeout(0.9):
         await complete(payment)
 
 
-async def test_a_push_is_given_up_after_a_second(in_memory, monkeypatch):
+async def test_a_push_is_given_up_after_a_second(shared_layer, monkeypatch):
     monkeypatch.setattr(layer, "CALL_SECONDS", 0.05)
-    in_memory.group_send = _never_answers
+    shared_layer.group_send = _never_answers
     await complete(await new_payment())
     async with asyncio.timeout(1):
-        await asyncio.gather(*map(asyncio.wrap_future, broadcast._in_flight))
+        await asyncio.gather(*broadcast._in_flight)
     assert not broadcast._in_flight
 
 
@@ -68,22 +105,22 @@ def test_the_bound_is_one_second():
     assert layer.CALL_SECONDS == 1
 
 
-async def test_after_three_failures_nobody_is_sent_to_for_ten_seconds(in_memory):
+async def test_after_three_failures_nobody_is_sent_to_for_ten_seconds(shared_layer):
     asked = []
 
     async def refuses(group, message):
         asked.append(group)
         raise ConnectionError("away")
 
-    in_memory.group_send = refuses
+    shared_layer.group_send = refuses
     for _ in range(6):
         await complete(await new_payment())
         await asyncio.sleep(0.02)
     assert len(asked) == 3
 
 
-async def test_a_payment_completes_while_the_layer_refuses_everything(in_memory):
-    in_memory.group_send = in_memory.group_add = _refuses
+async def test_a_payment_completes_while_the_layer_refuses_everything(shared_layer):
+    shared_layer.group_send = shared_layer.group_add = _refuses
     payment = await new_payment()
     async with watching(payment) as socket:
         assert (await socket.receive_json_from())["version"] == 1

@@ -8,11 +8,12 @@ import pytest
 from channels.layers import channel_layers
 
 from payments import health
+from payments.documents import load_facts
 from realtime import broadcast, layer
 from realtime.database import read
 from realtime.listener import listener
 from realtime.tests.conftest import new_redis_layer
-from realtime.tests.sockets import change_elsewhere, complete, new_payment, watching
+from realtime.tests.sockets import change_elsewhere, complete, complete_elsewhere, new_payment, watching
 
 pytestmark = pytest.mark.usefixtures("on_redis")
 
@@ -21,20 +22,11 @@ async def _opened(socket) -> None:
     assert (await socket.receive_json_from(timeout=5))["version"] == 1
 
 
-async def test_a_change_travels_through_redis(redis_server):
+async def test_a_command_reaches_the_pages_of_a_server():
     payment = await new_payment()
     async with watching(payment) as socket:
         await _opened(socket)
-        await complete(payment)
-        assert (await socket.receive_json_from())["status"] == "COMPLETED"
-
-
-async def test_a_command_reaches_the_pages_of_a_server(monkeypatch):
-    payment = await new_payment()
-    async with watching(payment) as socket:
-        await _opened(socket)
-        broadcast.bind_server_loop(None)  # a command has no server's loop and makes one of its own
-        await complete(payment)
+        await complete_elsewhere(payment)
         assert (await socket.receive_json_from())["status"] == "COMPLETED"
 
 
@@ -43,7 +35,7 @@ async def test_a_socket_opens_and_is_served_while_redis_is_away(redis_server, ru
     payment = await new_payment()
     async with watching(payment) as socket:
         await _opened(socket)
-        await complete(payment)
+        await complete_elsewhere(payment)
         assert (await socket.receive_json_from(timeout=2))["status"] == "COMPLETED"
 
 
@@ -91,7 +83,7 @@ async def test_a_stalled_redis_is_waited_for_a_second_and_no_longer(redis_server
         async with asyncio.timeout(0.9):
             await complete(payment)
         async with asyncio.timeout(1.5):
-            await asyncio.gather(*map(asyncio.wrap_future, broadcast._in_flight))
+            await asyncio.gather(*broadcast._in_flight)
         assert (await socket.receive_json_from(timeout=2))["status"] == "COMPLETED"
         redis_server.resume()
 
@@ -126,7 +118,7 @@ async def test_two_deployments_on_one_redis_do_not_hear_each_other(redis_server,
     async with watching(payment) as socket:
         await _opened(socket)
         ours = channel_layers.set("default", other)
-        await complete(payment)
+        await complete_elsewhere(payment)
         await asyncio.sleep(0.1)
         channel_layers.set("default", ours)
         assert await socket.receive_nothing(timeout=0.3)
@@ -146,7 +138,8 @@ async def _heard_of(payment, socket) -> None:
     """Announce new versions until the page hears one through Redis; its reconnection takes a moment."""
     for _ in range(20):
         await change_elsewhere(payment.pk)
-        await read(broadcast.announce, transaction_id=payment.pk, version=2)
+        facts = await read(load_facts, payment.pk)
+        await layer.send(layer.group_name(payment.pk), {"type": "payment.changed", "version": 2, "facts": facts})
         if not await socket.receive_nothing(timeout=0.25):
             break
     assert (await socket.receive_json_from())["version"] > 1
@@ -162,7 +155,7 @@ async def test_twenty_idle_sockets_survive_thirty_seconds_on_redis():
         await _opened(socket)
     await asyncio.sleep(30)
     for socket, payment in zip(sockets, payments, strict=True):
-        await complete(payment)
+        await complete_elsewhere(payment)
         messages = [await socket.receive_json_from() for _ in range(2 + 1)]
         assert [message.get("type") for message in messages[:2]] == ["ping", "ping"]
         assert messages[2]["status"] == "COMPLETED"

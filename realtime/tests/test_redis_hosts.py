@@ -12,7 +12,7 @@ from realtime.breaker import FAILURES
 from realtime.database import read
 from realtime.listener import listener
 from realtime.tests.conftest import new_redis_layer, using_redis
-from realtime.tests.sockets import complete, new_payment, watching
+from realtime.tests.sockets import complete_elsewhere, new_payment, watching
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ async def test_pushes_travel_through_either_host(on_two_hosts):
     for payment in await _on_each_host(on_two_hosts):
         async with watching(payment) as socket:
             assert (await socket.receive_json_from(timeout=5))["version"] == 1
-            await complete(payment)
+            await complete_elsewhere(payment)
             assert (await socket.receive_json_from())["status"] == "COMPLETED"
 
 
@@ -45,7 +45,7 @@ async def test_with_one_host_away_every_page_still_converges(on_two_hosts, secon
             assert (await socket.receive_json_from(timeout=5))["version"] == 1
         second_redis_server.kill()
         for payment in payments:
-            await complete(payment)
+            await complete_elsewhere(payment)
         for socket in (first, second):
             assert (await socket.receive_json_from(timeout=3))["status"] == "COMPLETED"
 

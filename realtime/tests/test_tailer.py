@@ -21,7 +21,7 @@ from payments.models import Source, Transaction, TransactionEvent
 from realtime import probes, tailer
 from realtime.database import read
 from realtime.tailer import Tailer
-from realtime.tests.sockets import change_elsewhere, complete, new_payment, watching
+from realtime.tests.sockets import change_elsewhere, complete_elsewhere, new_payment, watching
 
 pytestmark = pytest.mark.usefixtures("server_loop")
 
@@ -72,7 +72,7 @@ async def test_a_page_converges_within_two_seconds_when_every_message_is_lost(in
     payment = await new_payment()
     async with watching(payment) as socket:
         await socket.receive_json_from()
-        await complete(payment)
+        await complete_elsewhere(payment)
         assert (await socket.receive_json_from(timeout=2))["status"] == "COMPLETED"
         assert await socket.receive_nothing(timeout=1.2)
 
