@@ -14,6 +14,9 @@ from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
+from psycopg import Cursor, adapters
+from psycopg.errors import FeatureNotSupported
+from psycopg.pq import Format
 
 _ATTRIBUTE = "_papo_cursors"
 
@@ -66,7 +69,15 @@ def _executed(mine: BaseDatabaseWrapper, sql: str, values: Sequence[Any]) -> Any
     cursor = cursors.get(sql)
     if cursor is None:
         cursor = cursors[sql] = _new_cursor(driver)
-    return cursor.execute(sql, values, prepare=True)
+    try:
+        return cursor.execute(sql, values, prepare=True)
+    except FeatureNotSupported:
+        # A migration has changed a column that the prepared statement returns. In a transaction nothing more can be
+        # run; its ROLLBACK has psycopg forget what was prepared, and whoever began it may try again.
+        if mine.in_atomic_block:
+            raise
+        driver.execute("DEALLOCATE ALL")
+        return cursor.execute(sql, values, prepare=True)
 
 
 @lru_cache(maxsize=256)
@@ -75,9 +86,6 @@ def _with_question_marks(sql: str) -> str:
 
 
 def _new_cursor(driver: Any) -> Any:
-    from psycopg import Cursor, adapters
-    from psycopg.pq import Format
-
     cursor: Any = Cursor(driver)
     # Django's own reader of timestamps is written in Python; the connection's time zone is UTC all the same.
     oid = adapters.types["timestamptz"].oid

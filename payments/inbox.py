@@ -13,7 +13,7 @@ from uuid import UUID
 
 import structlog
 from django.conf import settings
-from django.db import IntegrityError
+from django.db import IntegrityError, NotSupportedError
 from django.db.models import F, Q
 from django.db.transaction import atomic
 from django.utils import timezone
@@ -120,8 +120,10 @@ def process(callback: Callback, told: StkCallback | None = None) -> bool:
     for _attempt in range(2):
         try:
             outcome = _settle(transaction_id, told or parse_callback(bytes(callback.body)), callback)
-        except IntegrityError:
-            continue  # another payment took the same id or receipt meanwhile: read again, it is a discrepancy now
+        except (IntegrityError, NotSupportedError):
+            # Another payment took the same id or receipt meanwhile: read again, it is a discrepancy now. Or a migration
+            # has changed what a prepared statement returns: the next one is prepared anew.
+            continue
         except Exception:
             log.exception("callback.failed", transaction_id=str(transaction_id))
             break
