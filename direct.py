@@ -1,9 +1,9 @@
 """Statements to the database's driver itself, for those that are executed again and again.
 
 Django binds values on the client: PostgreSQL is sent another text each time, which it parses and plans anew, and each
-timestamp that comes back is read by Python. Here the driver binds them, in C; PostgreSQL is told a statement once for
-each connection and afterwards only its values. The rules of Django's own cursor stay: a connection is made where there
-is none, a broken transaction takes no statement, and errors are Django's.
+timestamp that comes back is read by Python. Here the driver binds them, in C; a statement that finds its rows by a key
+is told to PostgreSQL once for each connection, and afterwards only its values. The rules of Django's own cursor stay: a
+connection is made where there is none, a broken transaction takes no statement, and errors are Django's.
 """
 
 from __future__ import annotations
@@ -26,8 +26,12 @@ def database() -> BaseDatabaseWrapper:
     return connections[DEFAULT_DB_ALIAS]
 
 
-def rows(sql: str, values: Sequence[Any]) -> list[Any]:
-    """Run a statement, worded with %s, and return its rows; raises what Django's cursor raises."""
+def rows(sql: str, values: Sequence[Any], *, by_key: bool) -> list[Any]:
+    """Run a statement, worded with %s, and return its rows; raises what Django's cursor raises.
+
+    `by_key`: a unique key names what it finds, so that one plan is right for all values. Any other statement is planned
+    for its values each time: without them PostgreSQL neither uses a partial index nor knows that nothing is due.
+    """
     mine = database()
     if _is_watched(mine):
         with mine.cursor() as cursor:
@@ -35,11 +39,11 @@ def rows(sql: str, values: Sequence[Any]) -> list[Any]:
             return list(cursor.fetchall())
     _prepare(mine)
     with mine.wrap_database_errors:
-        return list(_executed(mine, sql, values).fetchall())
+        return list(_executed(mine, sql, values, by_key).fetchall())
 
 
 def count(sql: str, values: Sequence[Any]) -> int:
-    """Run a statement, worded with %s, and return how many rows it changed; raises what Django's cursor raises."""
+    """Run a change of rows that a key names, and return how many it changed; otherwise as `rows`."""
     mine = database()
     if _is_watched(mine):
         with mine.cursor() as cursor:
@@ -47,7 +51,7 @@ def count(sql: str, values: Sequence[Any]) -> int:
             return int(cursor.rowcount)
     _prepare(mine)
     with mine.wrap_database_errors:
-        return int(_executed(mine, sql, values).rowcount)
+        return int(_executed(mine, sql, values, True).rowcount)
 
 
 def _is_watched(mine: BaseDatabaseWrapper) -> bool:
@@ -60,7 +64,7 @@ def _prepare(mine: BaseDatabaseWrapper) -> None:
     mine.validate_no_broken_transaction()
 
 
-def _executed(mine: BaseDatabaseWrapper, sql: str, values: Sequence[Any]) -> Any:
+def _executed(mine: BaseDatabaseWrapper, sql: str, values: Sequence[Any], by_key: bool) -> Any:
     driver: Any = mine.connection
     if mine.vendor == "sqlite":
         return driver.execute(_with_question_marks(sql), values)
@@ -70,14 +74,14 @@ def _executed(mine: BaseDatabaseWrapper, sql: str, values: Sequence[Any]) -> Any
     if cursor is None:
         cursor = cursors[sql] = _new_cursor(driver)
     try:
-        return cursor.execute(sql, values, prepare=True)
+        return cursor.execute(sql, values, prepare=by_key)
     except FeatureNotSupported:
         # A migration has changed a column that the prepared statement returns. In a transaction nothing more can be
         # run; its ROLLBACK has psycopg forget what was prepared, and whoever began it may try again.
         if mine.in_atomic_block:
             raise
         driver.execute("DEALLOCATE ALL")
-        return cursor.execute(sql, values, prepare=True)
+        return cursor.execute(sql, values, prepare=by_key)
 
 
 @lru_cache(maxsize=256)

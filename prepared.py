@@ -53,7 +53,11 @@ class _Statement(Generic[M]):
 
 
 class Select(_Statement[M]):
-    """A query for one row, or for all that it finds."""
+    """A query for one row, or for all that it finds; `by_key`: a unique key names them, see direct.py."""
+
+    def __init__(self, build: Callable[[], QuerySet[Any, M]], *, by_key: bool = False) -> None:
+        super().__init__(build)
+        self._by_key = by_key
 
     @cached_property
     def _plan(self) -> tuple[Any, str, tuple[Any, ...], Any, Any]:
@@ -80,8 +84,8 @@ class Select(_Statement[M]):
 
     def _rows(self, values: dict[str, Any]) -> Iterable[Sequence[Any]]:
         compiler, sql, parameters, converters, _ = self._plan
-        found = direct.rows(sql, self._bound(parameters, values))
-        return compiler.apply_converters(found, converters) if converters else found  # type: ignore[no-any-return]
+        found = direct.rows(sql, self._bound(parameters, values), by_key=self._by_key)
+        return compiler.apply_converters(found, converters) if converters else found
 
     def _model(self, row: Sequence[Any]) -> M:
         compiler, _, _, _, related = self._plan
@@ -96,7 +100,7 @@ class Select(_Statement[M]):
 
 
 class Update(_Statement[M]):
-    """An UPDATE of what the queryset finds; `changes` returns the new values, `returning` names what `row` tells."""
+    """An UPDATE of the row that a key names; `changes` returns the new values, `returning` names what `row` tells."""
 
     def __init__(
         self,
@@ -128,7 +132,7 @@ class Update(_Statement[M]):
     def row(self, **values: Any) -> Sequence[Any] | None:
         """Return what `returning` names of the one changed row, as the database gives it; None when there was none."""
         sql, parameters = self._plan
-        return next(iter(direct.rows(sql, self._bound(parameters, values))), None)
+        return next(iter(direct.rows(sql, self._bound(parameters, values), by_key=True)), None)
 
 
 def insert(instance: Model, *, unless_there: bool = False) -> bool:
@@ -136,7 +140,7 @@ def insert(instance: Model, *, unless_there: bool = False) -> bool:
     fields, sql = _insertion(type(instance), unless_there)
     database: Any = direct.database()
     values = [field.get_db_prep_save(field.pre_save(instance, add=True), database) for field in fields]
-    inserted = direct.rows(sql, values)
+    inserted = direct.rows(sql, values, by_key=True)
     if not inserted:
         return False
     instance.pk, instance._state.adding, instance._state.db = inserted[0][0], False, connection.alias

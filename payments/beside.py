@@ -6,9 +6,9 @@ import threading
 from collections.abc import Callable
 
 import structlog
-from django.db import connection
 
 from jsonhttp import DATABASE_AWAY
+from payments.db import rest_connection
 
 log = structlog.get_logger(__name__)
 
@@ -41,7 +41,7 @@ def _round(name: str, work: Callable[[], object], last_fault: str) -> str:
             log.warning("beside.round_failed", work=name, error=type(error).__name__)
         return fault
     finally:
-        connection.close()
+        rest_connection()
     if last_fault:
         log.info("beside.recovered", work=name)
     return ""

@@ -26,6 +26,15 @@ def release_connection() -> None:
         connection.close()
 
 
+def rest_connection() -> None:
+    """End a round of work that comes again soon: PostgreSQL's connection goes back to the pool for the others.
+
+    SQLite's stays with the thread while it is well, because to open the file costs more than a round does.
+    """
+    if connection.vendor != "sqlite" or connection.errors_occurred:
+        connection.close()
+
+
 def with_living_connection(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Call `function`, and once more when its connection turns out dead: a restarted database leaves such behind.
 

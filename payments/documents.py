@@ -53,13 +53,15 @@ def load_facts_of(transaction_ids: Sequence[UUID]) -> list[Facts]:
 
 _with_orders = Transaction.objects.select_related("order").order_by()
 _payment_with_order = Select(
-    lambda: _with_orders.filter(pk=given(Transaction, "id"), environment=given(Transaction, "environment"))
+    lambda: _with_orders.filter(pk=given(Transaction, "id"), environment=given(Transaction, "environment")),
+    by_key=True,
 )
 _PLACES = [f"id_{number}" for number in range(AT_ONCE)]
 _payments_with_orders = Select(
     lambda: _with_orders.filter(
         pk__in=[given(Transaction, "id", name) for name in _PLACES], environment=given(Transaction, "environment")
-    )
+    ),
+    by_key=True,
 )
 
 

@@ -27,6 +27,7 @@ from payments.c2b import inbox as by_hand
 from payments.c2b.registration import TRY_EVERY, register_with_simulator
 from payments.conversations import hearing
 from payments.daraja import client
+from payments.db import rest_connection
 from payments.models import Callback, Status, Transaction
 from payments.refunds import following
 from payments.settlement import expire, settle_query
@@ -140,7 +141,7 @@ def _attempt_pass(askers: ThreadPoolExecutor, *, room: int) -> list[Future[bool]
         _is_database_away = False
         return questions
     finally:
-        connection.close()
+        rest_connection()
     return []
 
 
@@ -208,15 +209,28 @@ _some_overdue = Select(
 
 def _claim_due(room: int) -> list[Transaction]:
     """Claim payments whose question is due: open ones first, and among equals those that somebody watches."""
-    if room <= 0 or budget.is_silent():
-        return []
     now = clock.now()
+    # Asked first without a lock: on SQLite a look that locks would hold up every writer, twice a second.
+    if room <= 0 or _some_due.row(environment=settings.MPESA_ENVIRONMENT, now=now) is None or budget.is_silent():
+        return []
     is_watched = Case(When(watched_at__gt=now - WATCHED_FOR, then=Value(0)), default=Value(1))
     due = Transaction.objects.filter(
         status__in=(Status.PENDING, Status.FAILED), environment=settings.MPESA_ENVIRONMENT, check_after__lte=now
     ).order_by(F("status").desc(), is_watched, "check_after")
-    # Asked first without a lock: on SQLite a look that locks would hold up every writer, twice a second.
-    return _claim(due[:room], now) if due.exists() else []
+    return _claim(due[:room], now)
+
+
+_some_due = Select(
+    lambda: (
+        Transaction.objects.filter(
+            environment=given(Transaction, "environment"),
+            status__in=(Status.PENDING, Status.FAILED),
+            check_after__lte=given(Transaction, "check_after", "now"),
+        )
+        .order_by()
+        .values_list("pk")[:1]
+    )
+)
 
 
 def _claim(due: QuerySet[Transaction], now: datetime) -> list[Transaction]:

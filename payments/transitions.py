@@ -141,9 +141,9 @@ def _to_lock() -> QuerySet[Transaction]:
 _same_receipt = Transaction.objects.filter(
     environment=OuterRef("environment"), mpesa_receipt_number=given(Transaction, "mpesa_receipt_number")
 )
-_locked = Select(_to_lock)
+_locked = Select(_to_lock, by_key=True)
 _locked_with_receipt = Select(
-    lambda: _to_lock().annotate(receipt_is_used=Exists(_same_receipt.exclude(pk=OuterRef("pk"))))
+    lambda: _to_lock().annotate(receipt_is_used=Exists(_same_receipt.exclude(pk=OuterRef("pk")))), by_key=True
 )
 
 
@@ -211,7 +211,8 @@ _with_order = Select(
         .annotate(has_others=Exists(Transaction.objects.filter(order=OuterRef("order")).exclude(pk=OuterRef("pk"))))
         .filter(pk=given(Transaction, "id"))
         .order_by()
-    )
+    ),
+    by_key=True,
 )
 
 

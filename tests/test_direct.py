@@ -20,6 +20,7 @@ from payments.models import Callback, Discrepancy, Status, Transaction, Transact
 from payments.tests.conftest import callback_body
 from payments.transitions import lock
 from prepared import Select, Update, given
+from shop import orders
 from shop.models import Order
 from tests.factories import make_transaction
 
@@ -28,7 +29,7 @@ only_postgresql = pytest.mark.skipif(
     connection.vendor != "postgresql", reason="SQLite neither prepares for a connection nor loses one"
 )
 
-BY_ID = Select(lambda: Transaction.objects.filter(pk=given(Transaction, "id")).order_by())
+BY_ID = Select(lambda: Transaction.objects.filter(pk=given(Transaction, "id")).order_by(), by_key=True)
 RECEIPT = Update(
     lambda: Transaction.objects.filter(pk=given(Transaction, "id")),
     lambda: {"mpesa_receipt_number": given(Transaction, "mpesa_receipt_number"), "version": F("version") + 1},
@@ -73,7 +74,9 @@ def test_a_violated_constraint_is_djangos_error_and_breaks_the_transaction() -> 
 def test_moments_are_read_as_django_reads_them() -> None:
     payment = make_transaction(prompted_at=timezone.now() - timedelta(days=200, microseconds=1))
     found, true = BY_ID.first(id=payment.pk), Transaction.objects.get(pk=payment.pk)
-    assert found is not None
+    assert found
+    assert found.prompted_at
+    assert true.prompted_at
     assert (found.prompted_at, found.prompted_at.tzinfo) == (true.prompted_at, true.prompted_at.tzinfo)
 
 
@@ -111,7 +114,8 @@ def test_a_receipt_that_is_taken_behind_the_look_is_a_discrepancy(
 def test_a_connection_that_is_lost_in_the_middle_leaves_nothing_half_done(
     function: str, monkeypatch: pytest.MonkeyPatch, stranger: psycopg.Connection[Any]
 ) -> None:
-    payment, true, lost = make_transaction(), getattr(transitions, function), []
+    payment, true = make_transaction(), getattr(transitions, function)
+    lost: list[int] = []
 
     def dies(*args: Any, **kwargs: Any) -> Any:
         if not lost:
@@ -133,7 +137,7 @@ def test_a_statement_that_postgresql_gives_up_leaves_the_callback_to_be_driven_a
     error: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A deadlock, a conflict, a lock or a statement that took too long."""
-    payment, true = make_transaction(), transitions.mark_paid
+    payment, true = make_transaction(), orders.mark_paid
 
     def given_up(*args: Any) -> Any:
         direct.count(f"DO $$ BEGIN RAISE EXCEPTION 'given up' USING ERRCODE = '{error}'; END $$", [])
@@ -179,7 +183,7 @@ def test_a_migration_under_a_prepared_statement_is_no_error(stranger: psycopg.Co
 @only_postgresql
 def test_a_database_that_is_away_is_djangos_error() -> None:
     with pytest.raises(OperationalError):
-        direct.rows("SELECT pg_terminate_backend(pg_backend_pid())", [])
+        direct.rows("SELECT pg_terminate_backend(pg_backend_pid())", [], by_key=False)
     connection.close()
     assert BY_ID.first(id=uuid4()) is None
 

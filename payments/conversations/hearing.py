@@ -26,7 +26,7 @@ from payments.daraja.later import NotAResult, Result, parse_result
 from payments.db import take_or_put_aside
 from payments.models import Conversation, ConversationResult
 from payments.spool import Arrived
-from prepared import Select
+from prepared import Select, given
 
 log = structlog.get_logger(__name__)
 
@@ -183,10 +183,25 @@ _some_left = Select(
 
 def give_up_overdue() -> int:
     """Tell who asked that no result came in time; return how many. A later one is told all the same."""
-    overdue = Conversation.objects.filter(
-        environment=settings.MPESA_ENVIRONMENT, answer_due_at__lte=timezone.now()
-    ).order_by("answer_due_at")
+    now = timezone.now()
+    if _some_overdue.row(environment=settings.MPESA_ENVIRONMENT, now=now) is None:
+        return 0
+    overdue = Conversation.objects.filter(environment=settings.MPESA_ENVIRONMENT, answer_due_at__lte=now).order_by(
+        "answer_due_at"
+    )
     return sum(_give_up_or_wait(pk) for pk in overdue.values_list("pk", flat=True)[:BATCH])
+
+
+_some_overdue = Select(
+    lambda: (
+        Conversation.objects.filter(
+            environment=given(Conversation, "environment"),
+            answer_due_at__lte=given(Conversation, "answer_due_at", "now"),
+        )
+        .order_by()
+        .values_list("pk")[:1]
+    )
+)
 
 
 def _give_up_or_wait(pk: UUID) -> bool:
