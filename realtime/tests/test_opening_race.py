@@ -8,7 +8,7 @@ from payments.documents import load_facts_of
 from realtime import snapshots
 from realtime.database import read
 from realtime.listener import Listener
-from realtime.tests.sockets import complete, new_payment, watching
+from realtime.tests.sockets import complete_elsewhere, new_payment, watching
 
 pytestmark = pytest.mark.usefixtures("server_loop")  # and no tailer, which would find what was missed
 
@@ -25,7 +25,7 @@ async def test_a_change_before_the_read_is_shown(monkeypatch):
     payment = await new_payment()
 
     async def change_then_read(function, *args):
-        await complete(payment)
+        await complete_elsewhere(payment)
         return await read(function, *args)
 
     monkeypatch.setattr(snapshots, "read", change_then_read)
@@ -38,7 +38,7 @@ async def test_a_change_after_the_read_and_before_the_send_is_shown(monkeypatch)
 
     async def read_then_change(function, *args):
         facts = await read(function, *args)
-        await complete(payment)
+        await complete_elsewhere(payment)
         return facts
 
     monkeypatch.setattr(snapshots, "read", read_then_change)
@@ -53,7 +53,7 @@ async def test_the_same_change_would_be_missed_if_the_group_were_joined_after_th
 
     async def read_change_and_only_then_join(function, *args):
         facts = await read(load_facts_of, [payment.pk])
-        await complete(payment)
+        await complete_elsewhere(payment)
         await join(snapshots.listener(), payment.pk)
         return facts
 

@@ -22,11 +22,20 @@ async def _opened(socket) -> None:
     assert (await socket.receive_json_from(timeout=5))["version"] == 1
 
 
-async def test_a_command_reaches_the_pages_of_a_server():
+async def test_a_change_of_another_process_travels_through_redis():
     payment = await new_payment()
     async with watching(payment) as socket:
         await _opened(socket)
         await complete_elsewhere(payment)
+        assert (await socket.receive_json_from())["status"] == "COMPLETED"
+
+
+async def test_a_command_reaches_the_pages_of_a_server():
+    payment = await new_payment()
+    async with watching(payment) as socket:
+        await _opened(socket)
+        broadcast.bind_server_loop(None)  # a command has no server's loop and makes one of its own
+        await complete(payment)
         assert (await socket.receive_json_from())["status"] == "COMPLETED"
 
 
