@@ -63,7 +63,7 @@ async def test_a_dead_host_cuts_off_nobody_on_the_living_one(on_two_hosts, redis
             assert not await layer.send(layer.group_name(payments[dead].pk), {"type": "probe"})
         assert [layer.breaker_of(host).allows() for host in (living, dead)] == [True, False]
         for payment in payments:
-            await complete(payment)
+            await complete_elsewhere(payment)
         assert (await sockets[living].receive_json_from())["status"] == "COMPLETED"
         assert await sockets[dead].receive_nothing(timeout=0.3)
         await tailer.Tailer().catch_up()
