@@ -28,7 +28,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def only_postgresql(test: Any) -> Any:
-    """Leave a test out on SQLite, which has no connection to lose or to prepare for; a skipped one would be a failed one."""
+    """Leave a test out on SQLite, which has no connection to lose; a skipped test would be a failed one."""
     return test if connection.vendor == "postgresql" else None
 
 

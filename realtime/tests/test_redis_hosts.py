@@ -89,7 +89,7 @@ async def test_a_board_hears_of_what_lies_on_a_dead_host(on_two_hosts, monkeypat
     monkeypatch.setattr(layer, "send", send)
     boards = layer.host_of(on_two_hosts, layer.BOARD_GROUP)
     for payment in (payments[boards], payments[1 - boards]):
-        await broadcast._send(payment.pk, {})
+        await broadcast._send_everywhere({"transaction_id": str(payment.pk), "version": 1})
     groups = [layer.group_name(payments[host].pk) for host in (boards, 1 - boards)]
     assert sent == [*groups, layer.BOARD_GROUP]
 
