@@ -9,6 +9,7 @@ from __future__ import annotations
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import Resolver404, resolve
+from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.http import require_safe
 
 from middleware import content_policy
@@ -61,8 +62,9 @@ LANES = [
 
 
 @require_safe
+@ensure_csrf_cookie
 def demo(request: HttpRequest) -> HttpResponse:
-    """Show the demo."""
+    """Show the demo. Its frames load at once: without a cookie each would be given one, and spoil the others' forms."""
     context = {"menus": MENUS, "lanes": LANES, "board": BOARD if _has_board() else ""}
     response = render(request, "demo/demo.html", context)
     response.headers["Content-Security-Policy"] = content_policy(**{"frame-src": ["'self'"]})

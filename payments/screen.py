@@ -58,6 +58,7 @@ def screen(facts: Facts) -> dict[str, Any]:
         "heading": heading,
         "detail": " ".join(details),
         "step": _STEPS.get(state, 0) if is_open else 0,
+        "was_prompted": facts["prompted_at"] is not None,
         "turns_in": _turns_in(facts, state),
         "refresh_every": _refresh_every(facts),
         **_controls(facts, state),

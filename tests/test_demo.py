@@ -28,6 +28,16 @@ def test_the_demo_may_frame_our_own_pages_and_is_framed_by_nobody(client: Any) -
 
 
 @pytest.mark.django_db
+def test_the_frames_of_a_new_visitor_share_one_cookie_for_their_forms(client: Any) -> None:
+    """Frames load at once: were each given a cookie of its own, the last would refuse the forms of the others."""
+    assert client.get("/demo/").cookies["csrftoken"].value
+    token = client.cookies["csrftoken"].value
+    for path in ("/", "/simulator/phone/"):
+        client.get(path, headers=FRAMED)
+        assert client.cookies["csrftoken"].value == token
+
+
+@pytest.mark.django_db
 @pytest.mark.parametrize("path", ["/", "/simulator/phone/", "/admin/login/"])
 def test_a_page_may_be_in_a_frame_only_when_the_browser_says_it_is_one_of_ours(client: Any, path: str) -> None:
     framed = client.get(path, headers=FRAMED)

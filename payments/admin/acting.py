@@ -102,6 +102,11 @@ def _has_phone(payment: Transaction) -> bool:
     return payment.phone_number.isdigit()
 
 
+def _may_be_prompted(payment: Transaction) -> bool:
+    is_due = payment.status == Status.FAILED and payment.order.status == "OPEN"
+    return is_due and _has_phone(payment) and not payment.order.transactions.filter(under_review=True).exists()
+
+
 def _found_unpaid(payment: Transaction) -> bool:
     return payment.status == Status.FAILED and payment.reason == Reason.UNDER_REVIEW
 
@@ -124,7 +129,7 @@ ACTS = {
             gettext_lazy("Send the prompt again"),
             gettext_lazy("The same phone is asked to pay what is due for the order, as if the customer had asked."),
             Nothing,
-            lambda payment: _has_phone(payment) and payment.status == Status.FAILED and payment.order.status == "OPEN",
+            _may_be_prompted,
             _resend,
         ),
         PageAct(

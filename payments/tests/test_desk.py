@@ -176,6 +176,11 @@ def test_a_prompt_sent_again_is_a_new_attempt_under_the_same_rules(
     assert len(daraja.pushes) == 1
 
 
+def test_no_prompt_is_offered_while_the_order_is_under_review(as_tier: Any, failed: Transaction) -> None:
+    make_transaction(order=failed.order, status=Status.FAILED, reason=Reason.UNDER_REVIEW, under_review=True)
+    assert url(failed, "resend") not in as_tier("Agent").get(url(failed)).text
+
+
 def test_a_prompt_is_not_sent_again_for_a_paid_order(as_tier: Any, post_callback: Any, daraja: FakeDaraja) -> None:
     payment = make_transaction()
     post_callback(payment)

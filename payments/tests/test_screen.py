@@ -53,6 +53,13 @@ def test_time_alone_leads_from_sending_to_unheard(seconds: float, prompted: bool
     assert (shown["state"], shown["turns_in"]) == (state, turns_in)
 
 
+@pytest.mark.parametrize("prompted", [True, False])
+def test_only_a_prompt_that_daraja_took_is_said_to_be_on_the_phone(client: Any, prompted: bool) -> None:
+    page = client.get(f"/payments/{_aged(70, prompted=prompted).pk}/").text
+    assert ("Prompt shown on your phone" in page) is prompted
+    assert "Waiting for M-PESA" in page
+
+
 def test_a_prompt_is_late_after_fifteen_seconds() -> None:
     assert [_shown(_aged(seconds))["is_slow"] for seconds in (0, 14, 15, 30)] == [False, False, True, True]
 

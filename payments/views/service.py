@@ -8,6 +8,7 @@ import ipaddress
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils.translation import gettext as _
+from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 
 from jsonhttp import problem
@@ -19,12 +20,14 @@ from payments.schema import SCHEMA
 FORWARDING_HEADERS = ("HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED", "HTTP_X_REAL_IP", "HTTP_VIA")
 
 
+@csrf_exempt  # whoever posts is told 405
 @require_safe
 def healthz(request: HttpRequest) -> HttpResponse:
     """Say that the process is alive."""
     return JsonResponse({"status": "ok"})
 
 
+@csrf_exempt
 @require_safe
 def readyz(request: HttpRequest) -> HttpResponse:
     """Say whether this process should be given work, and how many callbacks wait on disk."""
@@ -33,6 +36,7 @@ def readyz(request: HttpRequest) -> HttpResponse:
     return JsonResponse(answer, status=503 if missing else 200)
 
 
+@csrf_exempt
 @require_safe
 def metrics(request: HttpRequest) -> HttpResponse:
     """Serve Prometheus text to the bearer of METRICS_TOKEN, or to this machine alone; to others there is nothing."""
@@ -53,6 +57,7 @@ def _may_read_metrics(request: HttpRequest) -> bool:
         return False
 
 
+@csrf_exempt
 @require_safe
 def schema(request: HttpRequest) -> HttpResponse:
     """Serve the OpenAPI document of the JSON routes."""

@@ -202,23 +202,24 @@ def count_times() -> Confirming:
     newest = _paid(now - HOUR, now + timedelta(minutes=1)).order_by("-completed_at")[:SAMPLE]
     rows = list(newest.values_list("pk", "created_at", "prompted_at", "completed_at"))
     heard = _deliveries(now - HOUR)
-    told = [(prompted, *heard.get(key, (None, None))) for key, _, prompted, _ in rows]
+    told = [(prompted, *heard.get(key, (None, None, False))) for key, _, prompted, _ in rows]
     in_all = [_seconds(begun, done) for _, begun, _, done in rows]
     daraja = [_seconds(begun, prompted) for _, begun, prompted, _ in rows if prompted]
-    customer = [_seconds(prompted, received) for prompted, received, _ in told if prompted and received]
-    painted = [_seconds(received, seen) for _, received, seen in told if received and seen]
+    customer = [_seconds(prompted, received) for prompted, received, *_ in told if prompted and received]
+    # A page that was opened when all was over was not kept waiting.
+    painted = [_seconds(received, seen) for _, received, seen, watched in told if received and seen and watched]
     seen_share = round(100 * sum(1 for row in told if row[2]) / len(told)) if told else None
     return Confirming(percentiles(in_all), percentiles(daraja), percentiles(customer), percentiles(painted), seen_share)
 
 
-def _deliveries(since: datetime) -> dict[UUID, tuple[datetime | None, datetime | None]]:
-    """Return when the callbacks of the payments that ended since then came, and when they were seen.
+def _deliveries(since: datetime) -> dict[UUID, tuple[datetime | None, datetime | None, bool]]:
+    """Return when the callbacks of the payments that ended since then came, when they were seen, and if a page waited.
 
     By the index on their own moment: joined to the payments, PostgreSQL would read every delivery there has been.
     """
     lately = Delivery.objects.filter(committed_at__gte=since).order_by("-committed_at")[: 2 * SAMPLE]
-    rows = lately.values_list("transaction_id", "received_at", "painted_at")
-    return {key: (received, painted) for key, received, painted in rows}
+    rows = lately.values_list("transaction_id", "received_at", "painted_at", "watched")
+    return {key: (received, painted, watched) for key, received, painted, watched in rows}
 
 
 def _seconds(begin: datetime | None, end: datetime | None) -> float:

@@ -114,7 +114,8 @@ def test_the_time_to_confirm_falls_into_its_parts(at_noon):
             version=2,
             received_at=received,
             committed_at=received,
-            painted_at=received + timedelta(milliseconds=30),
+            painted_at=received + timedelta(milliseconds=30) if seconds < 40 else at_noon,
+            watched=seconds < 40,  # the last page was opened when all was over
         )
     paid(at_noon - timedelta(minutes=2), took=15)
     times = statistics.count_times()
