@@ -48,6 +48,6 @@ def test_some_scenarios_of_limits_and_passwords_let_nobody_through(tmp_path: Pat
 @pytest.mark.long
 @pytest.mark.parametrize(("guard", "attack"), [("token", "callback, forged"), ("transition guard", GENERATED)])
 def test_it_notices_that_a_guard_is_missing(tmp_path: Path, guard: str, attack: str) -> None:
-    status, parts = _attack(tmp_path, "--profile=sqlite", f"--only={attack}", f"--without={guard}", share=0.05)
+    status, parts = _attack(tmp_path, "--profile=sqlite", f"--only={attack}", f"--without={guard}", share=0.1)
     assert status == 1
     assert sum(part["changes"] for part in parts) > 0

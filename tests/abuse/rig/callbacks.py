@@ -40,6 +40,8 @@ def fuzz(kind: str, target: Target, seed: int, inputs: int) -> Tally:
         tally.saw(caller.post(_path(payment), body), body[:300], expected=TRUSTED_ANSWERS)
         if (now := _end_of(payment)) != before:
             _judge(tally, payment, body, now)
+            if now[0] == "COMPLETED":
+                _contradict(tally, caller, payment, now)
             payment = target.payment()
             bodies.true, before = json.loads(callback_body(payment)), _end_of(payment)
     return tally
@@ -64,6 +66,16 @@ def _judge(tally: Tally, payment: Transaction, body: bytes, now: tuple[Any, ...]
     }
     if not allowed[status] or amount != payment.amount:
         tally.change(f"{now} after {body[:300]!r}")
+
+
+def _contradict(tally: Tally, caller: Caller, payment: Transaction, paid: tuple[Any, ...]) -> None:
+    """Post a failure of what has been paid, and count any change."""
+    from payments.tests.conftest import callback_body
+
+    answer = caller.post(_path(payment), callback_body(payment, code=1032))
+    tally.saw(answer, "a failure after the success", expected=TRUSTED_ANSWERS)
+    if (now := _end_of(payment)) != paid:
+        tally.change(f"{paid} became {now} after its success")
 
 
 # Without a token ------------------------------------------------------------------------------------------------
