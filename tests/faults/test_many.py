@@ -10,8 +10,10 @@ import pytest
 
 from tests.faults.many.between import Between
 from tests.faults.many.run import Slice, lied_to
+from tests.faults.many.shoppers import Counter, Shopper
 from tests.faults.many.ways import FAULTS, Fault
 from tests.faults.rig.cluster import Cluster, running_cluster
+from tests.faults.rig.history import History
 
 WITH_SERVICES = "PAPO_TEST_SERVICES" in os.environ
 SEED = 1
@@ -38,6 +40,17 @@ def test_each_payment_with_a_fault_of_its_own_ends_as_the_phone_paid(
     verdict = Slice(*cluster, _fault(number), payments=8, seed=SEED).run()
     assert verdict.violations == []
     assert (verdict.counts["COMPLETED"], verdict.counts["paid"]) == (8, 8)
+
+
+def test_a_shopper_whose_answer_was_lost_learns_of_the_payment_from_the_paid_order(
+    cluster: tuple[Cluster, Between],
+) -> None:
+    shop = Slice(*cluster, _fault("F13"), payments=1, seed=SEED)
+    assert shop.run().violations == []
+    first = shop.visits[0].shopper
+    again = Shopper(first.phone_number, {}, order_id=first.order_id)
+    Counter(cluster[0].base_url, cluster[0].simulator_url, History(cluster[0].directory / "again.jsonl")).push(again)
+    assert again.transaction_ids == first.transaction_ids
 
 
 @pytest.mark.long
