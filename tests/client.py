@@ -11,12 +11,12 @@ import requests
 from websockets.sync.client import ClientConnection, connect
 
 # Far above the simulator's own table of numbers, and another one for every payment: one prompt per phone at a time.
-_phone_numbers = (f"0722{number:06d}" for number in itertools.count(100_000))
+_numbers = itertools.count(100_000)
 PATIENCE = 10  # seconds
 
 
 def new_phone_number() -> str:
-    return next(_phone_numbers)
+    return f"0722{next(_numbers):06d}"
 
 
 def as_stored(phone_number: str) -> str:
