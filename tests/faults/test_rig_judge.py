@@ -43,6 +43,18 @@ def test_a_customer_whose_order_was_paid_meanwhile_looks_again_when_nobody_answe
     assert people._insist(Customer(PHONE, {}), "/payments/stk-push/", {}, "transaction_id") == {"transaction_id": "a"}
 
 
+@pytest.mark.parametrize(("code", "counted"), [("outcome_unknown", []), ("database_unavailable", [503])])
+def test_that_daraja_did_not_answer_is_no_error_of_the_shop(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, code: str, counted: list[int]
+) -> None:
+    answer = _answer(503, f'{{"code": "{code}", "payment": {{}}, "transaction_id": "a"}}')
+    monkeypatch.setattr(customers.requests, "post", lambda *args, **kwargs: answer)
+    shop: Any = SimpleNamespace(base_url="http://shop")
+    customer = Customer(PHONE, {})
+    Customers(shop, History(tmp_path / "history.jsonl"), seed=1)._insist(customer, "/", {}, "transaction_id")
+    assert customer.answers == counted
+
+
 @pytest.mark.parametrize(
     ("receipt", "told", "is_settled"), [(None, 200, False), (None, 500, True), ("UAB1", 200, True)]
 )

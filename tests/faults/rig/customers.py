@@ -99,9 +99,10 @@ class Customers:
             except requests.RequestException as error:
                 self.history.note(customer.phone_number, "no answer", path=path, error=type(error).__name__)
             else:
-                customer.answers.append(answer.status_code)
                 self.history.note(customer.phone_number, "answer", path=path, status=answer.status_code)
                 document = _document(answer)
+                if document.get("code") != "outcome_unknown":  # its 503 is Daraja's silence, and no fault of the shop
+                    customer.answers.append(answer.status_code)
                 if wanted in document and document.get("code") != "daraja_unreachable":
                     return document
                 if document.get("code") == "order_paid" and (payment := self._paid_meanwhile(customer)):
