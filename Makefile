@@ -29,7 +29,7 @@ test-long: programs ## what does not fit into `make test`
 	$(PY) -m pytest --fail-on-skip -m long
 	$(PY) -m tests.services $(PY) -m pytest --fail-on-skip -m 'long and not browser'
 
-prod-smoke: programs ## nginx, two workers, PostgreSQL and Redis as they are deployed, hurt in every way; 8 minutes
+prod-smoke: programs ## nginx, two workers, PostgreSQL and Redis as they are deployed, hurt in every way; 6 minutes
 	$(PY) -m pytest --fail-on-skip -m long tests/production
 
 lint: .venv/.development ## style, types, arrows between the apps, templates
