@@ -101,12 +101,19 @@ def _naive_write_status(transaction_id: Any, new_status: Status, source: Source,
     return True
 
 
+def _only_read(transaction_id: Any, *, receipt: str = "") -> Transaction:
+    same = Transaction.objects.filter(mpesa_receipt_number=receipt).exclude(pk=transaction_id)
+    payment = Transaction.objects.get(pk=transaction_id)
+    payment.receipt_is_used = bool(receipt) and same.exists()  # type: ignore[attr-defined]  # as lock annotates it
+    return payment
+
+
 def test_the_race_finds_the_violations_when_the_guard_and_the_locks_are_removed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(transitions, "_write_status", _naive_write_status)
     for module in (transitions, settlement):
-        monkeypatch.setattr(module, "lock", lambda transaction_id: Transaction.objects.get(pk=transaction_id))
+        monkeypatch.setattr(module, "lock", _only_read)
     monkeypatch.setattr(transitions, "mark_paid", atomic(mark_paid))
     for module in (transitions, settlement):
         monkeypatch.setattr(module, "atomic", lambda **_options: nullcontext())

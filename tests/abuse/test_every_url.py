@@ -54,7 +54,9 @@ MODELS = {
     "payments.refund",
 }
 # No cookie opens them, so no foreign page can use one; each has a guard of its own.
+# Besides Daraja's: what programs talk to, and what takes no POST at all and says so (405).
 WITHOUT_CSRF = DARAJA | {"api_products", "api_orders", "payment_status", "api_order", "api_by_hand", "stk_push"}
+WITHOUT_CSRF |= {"healthz", "readyz", "metrics", "schema"}
 # What only counts or remembers who asks; the gate's one row is made by whoever first needs it.
 FORGETS = ("shop.ratecount", "sessions.", "axes.", "shop.idempotencykey", "admin.logentry", "payments.promptgate")
 READY = "/readyz"
