@@ -97,7 +97,12 @@ def costs_table(costs: Costs) -> str:
         ("poll that brings nothing new", "poll_ms"),
     ):
         lines.append(_costs_line(name, [getattr(each, field) for each in costs.sockets]))
-    lines.append(_costs_line("customer's minute of waiting", [each.idle_ms / each.sockets for each in costs.sockets]))
+    lines.append(
+        _costs_line(
+            "minute of waiting, with a share of the idle process",
+            [each.idle_ms / each.sockets for each in costs.sockets],
+        )
+    )
     lines.append(_costs_line("memory of a socket, KB", [each.kilobytes for each in costs.sockets]))
     return _markdown(lines)
 
