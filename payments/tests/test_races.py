@@ -81,8 +81,8 @@ def test_twelve_actors_at_once_pay_an_order_exactly_once() -> None:
 
 
 @pytest.mark.long
-def test_twelve_actors_at_once_pay_each_of_500_orders_exactly_once() -> None:
-    assert _race(500) == {}
+def test_twelve_actors_at_once_pay_each_of_2_000_orders_exactly_once() -> None:
+    assert _race(2_000) == {}
 
 
 # The same without the guard -------------------------------------------------------------------------------------
