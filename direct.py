@@ -8,7 +8,8 @@ connection is made where there is none, a broken transaction takes no statement,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
@@ -32,36 +33,29 @@ def rows(sql: str, values: Sequence[Any], *, by_key: bool) -> list[Any]:
     `by_key`: a unique key names what it finds, so that one plan is right for all values. Any other statement is planned
     for its values each time: without them PostgreSQL neither uses a partial index nor knows that nothing is due.
     """
-    mine = database()
-    if _is_watched(mine):
-        with mine.cursor() as cursor:
-            cursor.execute(sql, values)
-            return list(cursor.fetchall())
-    _prepare(mine)
-    with mine.wrap_database_errors:
-        return list(_executed(mine, sql, values, by_key).fetchall())
+    with _ran(sql, values, by_key) as cursor:
+        return list(cursor.fetchall())
 
 
 def count(sql: str, values: Sequence[Any]) -> int:
     """Run a change of rows that a key names, and return how many it changed; otherwise as `rows`."""
+    with _ran(sql, values, True) as cursor:
+        return int(cursor.rowcount)
+
+
+@contextmanager
+def _ran(sql: str, values: Sequence[Any], by_key: bool) -> Iterator[Any]:
     mine = database()
-    if _is_watched(mine):
+    if mine.execute_wrappers or mine.queries_logged:
+        # Somebody wants to see or change each statement on its way: only Django's cursor asks them.
         with mine.cursor() as cursor:
             cursor.execute(sql, values)
-            return int(cursor.rowcount)
-    _prepare(mine)
-    with mine.wrap_database_errors:
-        return int(_executed(mine, sql, values, True).rowcount)
-
-
-def _is_watched(mine: BaseDatabaseWrapper) -> bool:
-    """Return whether somebody wants to see or change each statement on its way: only Django's cursor asks them."""
-    return bool(mine.execute_wrappers) or mine.queries_logged
-
-
-def _prepare(mine: BaseDatabaseWrapper) -> None:
+            yield cursor
+        return
     mine.ensure_connection()
     mine.validate_no_broken_transaction()
+    with mine.wrap_database_errors:
+        yield _executed(mine, sql, values, by_key)
 
 
 def _executed(mine: BaseDatabaseWrapper, sql: str, values: Sequence[Any], by_key: bool) -> Any:

@@ -236,7 +236,7 @@ _some_due = Select(
 def _claim(due: QuerySet[Transaction], now: datetime) -> list[Transaction]:
     """Move `check_after` of what nobody else has locked; whoever moves it first has the row."""
     with atomic():
-        payments = list(due.select_for_update(skip_locked=True))
+        payments = list(due.select_for_update(skip_locked=True, no_key=True))
         Transaction.objects.filter(pk__in=[payment.pk for payment in payments]).update(check_after=now + CLAIM)
     return payments
 
@@ -248,7 +248,7 @@ def note_watched(transaction_ids: Iterable[UUID]) -> None:
     stale = awaited.exclude(watched_at__gt=now - WATCHED_FOR / 2)
     if stale.exists():
         with atomic():
-            free = list(stale.select_for_update(skip_locked=True).values_list("pk", flat=True))
+            free = list(stale.select_for_update(skip_locked=True, no_key=True).values_list("pk", flat=True))
             Transaction.objects.filter(pk__in=free).update(watched_at=now)
 
 

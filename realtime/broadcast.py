@@ -85,7 +85,8 @@ def _tell(change: Change) -> None:
     _start(layer.send(layer.group_name(change.transaction_id), _changed(change.facts)))
     if not _for_boards:
         asyncio.get_running_loop().call_later(BOARDS_EVERY, _tell_boards)
-    _for_boards[change.facts["transaction_id"]] = change.facts
+    key, known = change.facts["transaction_id"], change.facts
+    _for_boards[key] = max(known, _for_boards.get(key, known), key=lambda facts: facts["version"])
 
 
 def _tell_boards() -> None:

@@ -11,9 +11,11 @@ import pytest
 from django.db import OperationalError
 
 from payments import waiting
+from payments.documents import load_facts
 from payments.signals import transaction_changed
 from realtime import broadcast, layer
 from realtime.breaker import FAILURES, PAUSE, Breaker
+from realtime.change import Change
 from realtime.database import read
 from realtime.tests.sockets import complete, new_payment, watching
 
@@ -58,6 +60,18 @@ async def test_changes_that_come_together_are_one_message_to_the_boards(shared_l
     _group, message = await heard.get()
     assert [facts["transaction_id"] for facts in message["facts"]] == [str(payment.pk) for payment in payments]
     assert heard.empty()
+
+
+async def test_the_boards_are_told_the_newest_version_whichever_thread_came_first(shared_layer, monkeypatch):
+    monkeypatch.setattr(broadcast, "BOARDS_EVERY", 3600)
+    payment, heard = await new_payment(), _heard(shared_layer)
+    facts = await read(load_facts, payment.pk)
+    for version in (3, 2):
+        broadcast._tell(Change({**facts, "version": version}))
+        await heard.get()
+    broadcast._tell_boards()
+    _group, message = await heard.get()
+    assert [told["version"] for told in message["facts"]] == [3]
 
 
 async def test_the_pages_of_this_process_do_not_wait_for_the_layer(shared_layer):
