@@ -110,9 +110,9 @@ async def test_a_push_is_given_up_after_a_second(shared_layer, monkeypatch):
     monkeypatch.setattr(layer, "CALL_SECONDS", 0.05)
     shared_layer.group_send = _never_answers
     await complete(await new_payment())
-    async with asyncio.timeout(1):
-        await asyncio.gather(*broadcast._in_flight)
-    assert not broadcast._in_flight
+    async with asyncio.timeout(5):
+        while broadcast._in_flight:  # a message to the boards may join the payment's while that is given up
+            await asyncio.gather(*broadcast._in_flight)
 
 
 def test_the_bound_is_one_second():
