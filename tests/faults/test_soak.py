@@ -4,11 +4,27 @@ from __future__ import annotations
 
 import pytest
 
-from tests.faults.soak.__main__ import soak
-
-pytestmark = [pytest.mark.long, pytest.mark.services]
+from tests.faults.soak.__main__ import is_at_rest, soak
 
 
+@pytest.mark.parametrize(
+    ("sessions", "at_rest"),
+    [
+        ([], False),
+        ([26], False),
+        ([26, 26, 26], True),
+        ([26, 24, 26], False),
+        ([40, 26, 26, 24], False),
+        ([40, 24, 28, 26], True),
+    ],
+)
+def test_sessions_are_at_rest_when_none_was_given_back_for_two_samples(sessions: list[int], at_rest: bool) -> None:
+    samples = [{"seconds": 10.0 * number, "postgresql": held} for number, held in enumerate(sessions)]
+    assert is_at_rest(samples, 20.0) is at_rest
+
+
+@pytest.mark.long
+@pytest.mark.services
 def test_a_minute_of_faults_loses_nothing_and_leaves_no_task_behind() -> None:
     outcome = soak(minutes=1, rate=3, seed=1, every=5.0)
     assert outcome.violations == []

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 from tests.faults.rig.cluster import CREDENTIALS, running_simulator
@@ -20,15 +19,17 @@ from tests.faults.rig.proxy import running_network
 from tests.faults.soak.crowd import Boards, Crowd
 from tests.faults.soak.nemesis import Nemesis
 from tests.faults.soak.report import write
-from tests.faults.soak.samples import Sampler, pending
+from tests.faults.soak.samples import Sample, Sampler, pending
 from tests.faults.soak.verdict import Held, held, judge
 from tests.production.stack import Stack, running_stack
 from tests.server import REPOSITORY
 
 FAULTS_AN_HOUR = 15
 WARM_UP = 5.0  # minutes, with most faults once: what they make grow to its full size is no leak
+RUSH = 2.0  # times the rate in the warm-up: pools of threads begin threads up to their bound, and end none
 SETTLE_WITHIN = 240.0  # seconds after the last customer, for what expires and what is given back
-POOL_SHRINKS_WITHIN = 660.0  # seconds: psycopg's pool closes one connection that it has not needed in ten minutes
+AT_REST_AFTER = 150.0  # seconds without a session less: psycopg's pools give back at most one in 30 s each
+AT_REST_WITHIN = 660.0  # seconds
 RATE = 3.0  # payments a second; see docs/reliability.md for where it comes from
 
 
@@ -94,21 +95,35 @@ def _live_through(
     stack: Stack, crowd: Crowd, nemesis: Nemesis, sampler: Sampler, *, minutes: float, rate: float
 ) -> None:
     warm_up = min(WARM_UP, minutes / 4) * 60
+    at_rest_within = AT_REST_WITHIN if minutes >= 10 else 0
     sampler.phase = "warm-up"
     with nemesis.at_work(every=warm_up / 5, restarts=False):
-        crowd.come(rate=rate, seconds=warm_up)
-    sampler.phase = "base"
-    time.sleep(sampler.every * 4.5)
+        crowd.come(rate=rate * RUSH, seconds=warm_up)
+    _rest(stack, sampler, "base", at_rest_within)
     sampler.phase = "load"
     with nemesis.at_work(every=minutes * 60 / (FAULTS_AN_HOUR + 1)):
         crowd.come(rate=rate, seconds=minutes * 60 - warm_up)
-    sampler.phase = "settling"
-    _wait(lambda: not pending(stack), SETTLE_WITHIN)
-    before = median(sample["postgresql"] for sample in sampler.of("base"))
-    _wait(lambda: sampler.samples[-1].get("postgresql", 999) <= before, POOL_SHRINKS_WITHIN if minutes >= 10 else 0)
-    sampler.phase = "after"
-    time.sleep(sampler.every * 4.5)
+    _rest(stack, sampler, "after", at_rest_within)
     sampler.phase = "judging"
+
+
+def _rest(stack: Stack, sampler: Sampler, phase: str, at_rest_within: float) -> None:
+    """Wait until every payment has ended and nothing more is given back, then call what is seen `phase`.
+
+    Both looks are of the same kind, so that the first is not one at pools that a fault has just emptied.
+    """
+    sampler.phase = settling = f"settling before {phase}"
+    _wait(lambda: not pending(stack), SETTLE_WITHIN)
+    _wait(lambda: is_at_rest(sampler.of(settling), AT_REST_AFTER), at_rest_within)
+    sampler.phase = phase
+    time.sleep(sampler.every * 4.5)
+
+
+def is_at_rest(samples: list[Sample], seconds: float) -> bool:
+    """Return whether PostgreSQL had as few sessions `seconds` ago as at any time since."""
+    seen = [(sample["seconds"], sample["postgresql"]) for sample in samples if "postgresql" in sample]
+    long_ago = [sessions for at, sessions in seen if at <= seen[-1][0] - seconds]
+    return bool(long_ago) and min(long_ago) <= min(sessions for _at, sessions in seen)
 
 
 def _wait(is_over: Callable[[], bool], seconds: float) -> None:
