@@ -14,6 +14,7 @@ from django.db.transaction import atomic
 from django.utils.translation import gettext as _
 
 from payments import clock, limits
+from payments.amendments import put_under_review
 from payments.callback_token import callback_url
 from payments.daraja import client
 from payments.db import release_connection
@@ -25,7 +26,7 @@ from payments.models import Discrepancy, Reason, Source, Status, Transaction
 from payments.phone_numbers import mask
 from payments.reasons import SAME_AMOUNT_AGAIN, next_prompt_at
 from payments.reconciler import ask_about_earlier_attempts
-from payments.transitions import begin, put_under_review, transition
+from payments.transitions import begin, transition
 from shop.limits import seconds_until
 from shop.models import UNMISTAKABLE, Order
 

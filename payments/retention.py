@@ -13,10 +13,10 @@ from django.db.transaction import atomic
 from django.utils import timezone
 
 from logs import redact
+from payments.amendments import amend
 from payments.c2b.counting import OPEN_STATES
 from payments.models import Callback, Confirmation, ConversationResult, Discrepancy, Mail, Source, Status, Transaction
 from payments.receipts import letter_key
-from payments.transitions import amend
 
 BATCH = 500  # rows a statement: a callback that arrives meanwhile must not wait for all of them
 NOBODY = "2540"  # no mobile number begins like this, so a stand-in can never ring at somebody's

@@ -15,10 +15,11 @@ from django.db.models import Q, QuerySet
 from django.db.transaction import atomic
 from django.utils import timezone
 
+from payments.amendments import end_review, note_action
 from payments.audit import log_action
 from payments.daraja.results import NotACallback, StkCallback, parse_callback
 from payments.models import Action, Callback, Discrepancy, Reason, Source, Status, Transaction
-from payments.transitions import end_review, note_action, transition
+from payments.transitions import transition
 from shop.models import Order
 
 _UNDECIDED = Q(under_review=True)

@@ -10,12 +10,13 @@ from django.conf import settings
 from django.db.transaction import atomic
 
 from payments import clock
+from payments.amendments import amend, put_under_review
 from payments.daraja.client import QueryAnswer
 from payments.daraja.codes import reason_for
 from payments.daraja.results import StkCallback
 from payments.history import open_discrepancy, record
 from payments.models import Callback, Discrepancy, Reason, Source, Status, Transaction
-from payments.transitions import amend, lock, put_under_review, transition
+from payments.transitions import lock, transition
 
 Kind = Discrepancy.Kind
 SAME_ANSWER_AFTER = timedelta(seconds=10)  # a query fails a payment only with the same code twice, this far apart

@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import TYPE_CHECKING
 
+from django.db.transaction import on_commit
 from django.dispatch import Signal
+
+if TYPE_CHECKING:
+    from payments.models import Transaction
 
 # Sent after commit with `transaction_id` (UUID) and `version` (int), for every change of a payment; `payment` is the
 # row as it was committed, with its order, so that nobody has to read it again.
@@ -29,5 +34,13 @@ def unannounced() -> Iterator[None]:
         _is_quiet.reset(before)
 
 
-def is_quiet() -> bool:
-    return _is_quiet.get()
+def announce_change(payment: Transaction) -> None:
+    """Send `transaction_changed` when the database transaction that changed `payment` is committed."""
+    transaction_id, version = payment.pk, payment.version
+
+    def send() -> None:
+        # send_robust: a listener that fails must never hurt a payment that is already committed.
+        transaction_changed.send_robust(type(payment), transaction_id=transaction_id, version=version, payment=payment)
+
+    if not _is_quiet.get():
+        on_commit(send)

@@ -1,4 +1,4 @@
-"""The one door through which a payment changes.
+"""The one door through which the status of a payment changes; what changes beside it is in amendments.py.
 
     PENDING ──▶ COMPLETED ◀── FAILED        money wins, also when it comes late
        └──────────▶ FAILED                  a refusal, a listed code, or time
@@ -17,10 +17,10 @@ from uuid import UUID
 import structlog
 from django.contrib.auth.models import AbstractBaseUser
 from django.db.models import Case, Exists, F, OuterRef, Q, QuerySet, Value, When
-from django.db.transaction import atomic, on_commit
-from django.utils import timezone
+from django.db.transaction import atomic
 
 from payments import clock, receipts, shop_letter
+from payments.amendments import amend, read_with_order
 from payments.history import open_discrepancy, record
 from payments.models import (
     Action,
@@ -32,7 +32,7 @@ from payments.models import (
     Status,
     Transaction,
 )
-from payments.signals import is_quiet, transaction_changed
+from payments.signals import announce_change
 from prepared import Select, Update, given
 from shop.models import Order
 from shop.orders import mark_paid
@@ -43,19 +43,6 @@ log = structlog.get_logger(__name__)
 REACHED_FROM: dict[Status, tuple[Status, ...]] = {
     Status.COMPLETED: (Status.PENDING, Status.FAILED),
     Status.FAILED: (Status.PENDING,),
-}
-# What may be learnt later without a change of status: the field, and while in which status.
-AMENDED_IN: dict[str, tuple[Status, ...]] = {
-    "mpesa_receipt_number": (Status.COMPLETED,),
-    "earlier_paid": (Status.PENDING,),
-    "under_review": (Status.PENDING, Status.FAILED),
-    "found_by_hand": (Status.PENDING, Status.FAILED),
-}
-_UNSAID: dict[str, Any] = {
-    "mpesa_receipt_number": "",
-    "earlier_paid": False,
-    "under_review": False,
-    "found_by_hand": False,
 }
 LATE_CHECK = timedelta(seconds=20)  # after a failure that money may still contradict
 
@@ -86,14 +73,14 @@ def transition(
         if not _write_status(transaction_id, new_status, source, reason, fields):
             return False
         outcome = _settle_order(locked) if locked and new_status == Status.COMPLETED else None
-        payment = _read(transaction_id)
+        payment = read_with_order(transaction_id)
         old = Status.FAILED if payment.late else Status.PENDING
         action = Action.DECIDED if by else ""
         record(payment, source=source, old_status=old, note=note, callback=callback, by=by, action=action)
         if outcome:
             _keep_what_does_not_fit(payment, outcome)
             receipts.write_letter(payment)
-        _announce(payment)
+        announce_change(payment)
     _log_change(payment, source)
     return True
 
@@ -115,7 +102,7 @@ def _log_change(payment: Transaction, source: Source) -> None:
 def begin(payment: Transaction) -> None:
     """Write the first line of a new payment's history and announce it; called where its row is made."""
     record(payment, source=Source.PUSH, note="The payment was begun")
-    _announce(payment)
+    announce_change(payment)
 
 
 def lock(transaction_id: UUID, *, receipt: str = "") -> Transaction | None:
@@ -197,25 +184,6 @@ def check_after_failure(reason: Reason | None, source: Source, now: datetime) ->
     return None
 
 
-def _read(transaction_id: UUID) -> Transaction:
-    """Return the payment with its order, and as `has_others` whether another payment was ever begun for that."""
-    payment = _with_order.first(id=transaction_id)
-    if payment is None:
-        raise Transaction.DoesNotExist
-    return payment
-
-
-_with_order = Select(
-    lambda: (
-        Transaction.objects.select_related("order")
-        .annotate(has_others=Exists(Transaction.objects.filter(order=OuterRef("order")).exclude(pk=OuterRef("pk"))))
-        .filter(pk=given(Transaction, "id"))
-        .order_by()
-    ),
-    by_key=True,
-)
-
-
 def _settle_order(payment: Transaction) -> PaidOutcome:
     """Mark the order paid, once; the payment that finds it paid already is the one that is too much."""
     outcome = mark_paid(payment.order_id, payment.amount)
@@ -248,7 +216,7 @@ def _note_excess(payment: Transaction) -> None:
 
 def _tell_other_payments(paid: Transaction) -> None:
     """Let the pages of the order's other payments, open prompts and failed ones too, say what has arrived."""
-    if not paid.has_others:  # type: ignore[attr-defined]  # _read annotates it
+    if not paid.has_others:  # type: ignore[attr-defined]  # read_with_order annotates it
         return  # as nearly always
     others = Transaction.objects.filter(order=paid.order_id, environment=paid.environment).exclude(pk=paid.pk)
     source, how = Source.CALLBACK, "by another attempt"
@@ -258,105 +226,3 @@ def _tell_other_payments(paid: Transaction) -> None:
     for other_id, status in list(others.values_list("pk", "status")):
         if status != Status.PENDING or not amend(other_id, source=source, note=note, earlier_paid=True):
             amend(other_id, source=source, note=note)
-
-
-def announce_found_by_hand(order_id: UUID, *, found: bool, note: str) -> None:
-    """Let the order's unpaid pages say that a payment by hand is found and M-PESA is being asked, or no longer."""
-    unpaid = Transaction.objects.filter(order=order_id, status__in=AMENDED_IN["found_by_hand"], found_by_hand=not found)
-    for payment_id in list(unpaid.values_list("pk", flat=True)):
-        if found:
-            amend(payment_id, source=Source.C2B, note=note, found_by_hand=True)
-        else:
-            _forget_found(payment_id, note)
-
-
-def announce_pause(order_id: UUID, *, note: str) -> None:
-    """Let the pages that say "found" say when M-PESA is asked again."""
-    waiting = Transaction.objects.filter(order=order_id, status__in=AMENDED_IN["found_by_hand"], found_by_hand=True)
-    for payment_id in list(waiting.values_list("pk", flat=True)):
-        amend(payment_id, source=Source.C2B, note=note)
-
-
-def _forget_found(payment_id: UUID, note: str) -> None:
-    with atomic():
-        mine = Transaction.objects.filter(pk=payment_id, found_by_hand=True)
-        if mine.update(found_by_hand=False, version=F("version") + 1, updated_at=timezone.now()):
-            payment = _read(payment_id)
-            record(payment, source=Source.C2B, note=note)
-            _announce(payment)
-
-
-def amend(
-    transaction_id: UUID, *, source: Source, note: str = "", callback: Callback | None = None, **fields: Any
-) -> bool:
-    """Add what was learnt later (a receipt, a review) without a change of status; version + 1.
-
-    A field that already says something is left as it is: whoever comes second changes nothing.
-    """
-    guard = Q(pk=transaction_id)
-    for name in fields.keys() & AMENDED_IN.keys():
-        guard &= Q(status__in=AMENDED_IN[name]) & (Q(**{f"{name}__isnull": True}) | Q(**{name: _UNSAID[name]}))
-    with atomic(savepoint=False):
-        changed = Transaction.objects.filter(guard).update(
-            version=F("version") + 1, updated_at=timezone.now(), **fields
-        )
-        if changed:
-            payment = _read(transaction_id)
-            record(payment, source=source, note=note, callback=callback)
-            _announce(payment)
-    return bool(changed)
-
-
-def add_refund(transaction_id: UUID, *, amount: int, note: str) -> bool:
-    """Add `amount` KES that went back to the customer; version + 1. False when that is more than was paid in all."""
-    paid = Transaction.objects.filter(
-        pk=transaction_id, status=Status.COMPLETED, refunded_amount__lte=F("amount") - amount
-    )
-    with atomic():
-        changed = paid.update(
-            refunded_amount=F("refunded_amount") + amount, version=F("version") + 1, updated_at=timezone.now()
-        )
-        if changed:
-            payment = Transaction.objects.get(pk=transaction_id)
-            record(payment, source=Source.REFUND, note=note)
-            _announce(payment)
-    return bool(changed)
-
-
-def put_under_review(transaction_id: UUID, *, source: Source, note: str = "", callback: Callback | None = None) -> bool:
-    """Keep everybody but a supervisor from completing the payment; its open pages are told."""
-    failed = When(status=Status.FAILED, then=Value(Reason.UNDER_REVIEW))
-    reason = Case(failed, default=F("reason"))
-    return amend(transaction_id, source=source, note=note, callback=callback, under_review=True, reason=reason)
-
-
-def end_review(transaction_id: UUID, *, note: str, by: AbstractBaseUser | None = None) -> bool:
-    """Leave a FAILED payment unpaid because a supervisor says so: its order may be paid anew; version + 1."""
-    reviewed = Transaction.objects.filter(pk=transaction_id, under_review=True, status=Status.FAILED)
-    with atomic():
-        changed = reviewed.update(under_review=False, version=F("version") + 1, updated_at=timezone.now())
-        if changed:
-            payment = _read(transaction_id)
-            record(payment, source=Source.STAFF, note=note, by=by, action=Action.DECIDED)
-            _announce(payment)
-    return bool(changed)
-
-
-def note_action(
-    payment: Transaction, action: Action, *, by: AbstractBaseUser, note: str = "", source: Source = Source.STAFF
-) -> None:
-    """Write down what a person did about a payment, or what came of it; whoever watches is told, the version stays."""
-    with atomic():
-        record(payment, source=source, action=action, by=by, note=note)
-        _announce(payment)
-
-
-def _announce(payment: Transaction) -> None:
-    transaction_id, version = payment.pk, payment.version
-
-    def send() -> None:
-        # send_robust: a listener that fails must never hurt a payment that is already committed.
-        transaction_changed.send_robust(Transaction, transaction_id=transaction_id, version=version, payment=payment)
-
-    if not is_quiet():
-        on_commit(send)

@@ -113,7 +113,7 @@ def test_a_receipt_that_is_taken_behind_the_look_is_a_discrepancy(
 
 
 @only_postgresql
-@pytest.mark.parametrize("function", ["_write_status", "mark_paid", "record", "_announce"])
+@pytest.mark.parametrize("function", ["_write_status", "mark_paid", "record", "announce_change"])
 def test_a_connection_that_is_lost_in_the_middle_leaves_nothing_half_done(
     function: str, monkeypatch: pytest.MonkeyPatch, stranger: psycopg.Connection[Any]
 ) -> None:

@@ -16,9 +16,10 @@ from django.db import IntegrityError
 from django.db.transaction import atomic
 from django.utils import timezone
 
+from payments.amendments import amend, announce_found_by_hand
 from payments.history import open_discrepancy, record
 from payments.models import Channel, Confirmation, Discrepancy, Source, Status, Transaction
-from payments.transitions import amend, announce_found_by_hand, transition
+from payments.transitions import transition
 from shop.models import Order
 
 log = structlog.get_logger(__name__)

@@ -18,13 +18,13 @@ from django.utils import timezone
 
 from environment import is_listed
 from payments import inbox, spool
+from payments.amendments import announce_found_by_hand
 from payments.c2b.counting import count, finish, holder_of, lock_order, repeat
 from payments.c2b.message import Message, NotAConfirmation, parse_message
 from payments.db import take_or_put_aside
 from payments.models import Channel, Confirmation, Status, Transaction
 from payments.settlement import ask_now
 from payments.spool import Arrived
-from payments.transitions import announce_found_by_hand
 from prepared import Select, given
 from shop.models import Order
 

@@ -16,12 +16,12 @@ from django.conf import settings
 from django.db.models import F, QuerySet
 from django.utils import timezone
 
+from payments.amendments import announce_pause
 from payments.c2b import rescue
 from payments.c2b.counting import count, finish, stop_announcing
 from payments.c2b.message import account_named, may_be_same_phone, whole_kes
 from payments.history import open_discrepancy
 from payments.models import Confirmation, Discrepancy, ReceiptClaim
-from payments.transitions import announce_pause
 from prepared import Select, given
 
 log = structlog.get_logger(__name__)

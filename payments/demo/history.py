@@ -21,6 +21,7 @@ from django.db.models import F
 from django.db.transaction import atomic
 from django.utils import timezone
 
+from payments.amendments import note_action, put_under_review
 from payments.history import open_discrepancy
 from payments.models import (
     MADE_UP,
@@ -35,7 +36,7 @@ from payments.models import (
 )
 from payments.review import resolve
 from payments.signals import unannounced
-from payments.transitions import note_action, put_under_review, transition
+from payments.transitions import transition
 from shop.models import UNMISTAKABLE, Order, Product
 from shop.orders import place_order, take_step
 

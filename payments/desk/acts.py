@@ -15,12 +15,12 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from payments.amendments import note_action
 from payments.audit import log_action
 from payments.checkout import CheckoutRefused, start_checkout
 from payments.db import release_connection
 from payments.models import Action, Source, Status, Transaction
 from payments.reconciler import ask_daraja
-from payments.transitions import note_action
 
 ASK_AGAIN_AFTER = timedelta(seconds=10)  # per payment, whoever asks
 

@@ -15,9 +15,9 @@ from django.db.models.functions import Coalesce
 from django.db.transaction import atomic
 from django.utils import timezone
 
+from payments.amendments import note_action
 from payments.audit import log_action
 from payments.models import Action, Refund, Status, Transaction
-from payments.transitions import note_action
 from shop.models import Order
 from shop.orders import UNDO_WITHIN, take_step, take_step_back
 

@@ -10,9 +10,9 @@ from django.db.models import Q
 from django.db.transaction import atomic
 from django.utils import timezone
 
+from payments.amendments import add_refund
 from payments.history import record
 from payments.models import Discrepancy, Refund, Source, Transaction
-from payments.transitions import add_refund
 from shop.models import CURRENCY, Order
 
 log = structlog.get_logger(__name__)

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from payments.amendments import put_under_review
 from payments.checkout import CheckoutRefused, start_checkout
 from payments.daraja import client
 from payments.models import Reason, Status, Transaction
 from payments.tests.conftest import FakeDaraja, raising
-from payments.transitions import put_under_review
 from shop.models import Order
 from tests.factories import make_order, make_transaction
 

@@ -11,9 +11,10 @@ from django.db import DatabaseError
 from django.utils import timezone
 
 from payments import deliveries
+from payments.amendments import amend
 from payments.models import Callback, Delivery, Reason, Source, Status, Transaction
 from payments.tests.conftest import raising
-from payments.transitions import amend, transition
+from payments.transitions import transition
 from tests.factories import make_transaction
 
 pytestmark = pytest.mark.django_db

@@ -11,10 +11,10 @@ from django.db.transaction import atomic
 from django.utils import timezone
 
 from payments import budget, inbox, reconciler, spool
+from payments.amendments import put_under_review
 from payments.daraja import client
 from payments.models import Callback, QueryBudget, Reason, Status, Transaction
 from payments.tests.conftest import FakeDaraja, callback_body, raising
-from payments.transitions import put_under_review
 from tests.factories import make_transaction
 from tests.faults.crowd import crowd
 

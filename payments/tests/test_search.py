@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from payments.amendments import note_action
 from payments.models import Action, Reason, Source, Status, Transaction
 from payments.search import PARAMETERS, Search, read_amount
-from payments.transitions import note_action
 from tests.factories import make_order, make_transaction
 
 pytestmark = pytest.mark.django_db

@@ -10,9 +10,10 @@ from django.test import AsyncClient
 from django.utils import timezone
 
 from payments import waiting
+from payments.amendments import put_under_review
 from payments.documents import document, facts
 from payments.models import Reason, Source, Status
-from payments.transitions import put_under_review, transition
+from payments.transitions import transition
 from shop.models import Order
 from tests.factories import make_order, make_transaction
 

@@ -205,7 +205,7 @@ def main() -> None:
     import django
 
     django.setup()
-    from payments import checkout, inbox, reconciler, spool, transitions  # noqa: F401 - found by name
+    from payments import checkout, inbox, reconciler, signals, spool, transitions  # noqa: F401 - found by name
 
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what is logged is no answer

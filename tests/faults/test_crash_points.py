@@ -25,8 +25,8 @@ IN_THE_CHANGE = [
     ("after", "transitions._write_status"),
     ("before", "transitions.mark_paid"),
     ("after", "transitions.mark_paid"),
-    ("after", "transitions._announce"),  # all is written, nothing is committed
-    ("before", "transitions.transaction_changed.send_robust"),  # committed, and nobody was told
+    ("after", "transitions.announce_change"),  # all is written, nothing is committed
+    ("before", "signals.transaction_changed.send_robust"),  # committed, and nobody was told
 ]
 
 

@@ -15,7 +15,7 @@ def main() -> None:
     django.setup()
     from django.core.management import execute_from_command_line
 
-    from payments import checkout, inbox, reconciler, transitions  # noqa: F401 - found by name
+    from payments import checkout, inbox, reconciler, signals, transitions  # noqa: F401 - found by name
 
     when, function = os.environ["CRASH_AT"].split()
     plant(when, function, 1)

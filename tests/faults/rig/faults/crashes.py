@@ -22,8 +22,8 @@ POINTS = (
     ("after", "transitions._write_status", TOLD),
     ("before", "transitions.mark_paid", TOLD),
     ("after", "transitions.mark_paid", TOLD),
-    ("after", "transitions._announce", TOLD),  # all is written, nothing is committed
-    ("before", "transitions.transaction_changed.send_robust", TOLD),  # committed, and nobody was told
+    ("after", "transitions.announce_change", TOLD),  # all is written, nothing is committed
+    ("before", "signals.transaction_changed.send_robust", TOLD),  # committed, and nobody was told
     ("after", "inbox.settle_callback", TOLD),
     ("before", "checkout.client.stk_push", TOLD),
     ("before", "checkout._keep_ids", TOLD),  # lost as well, nobody could know of the money
