@@ -107,8 +107,7 @@ def configure(*, json: bool) -> None:
             "loggers": {
                 # A 404 on a secret path is an attacker's noise, not an event.
                 "django.request": {"level": "ERROR"},
-                "django.security": {"level": "ERROR"},
-                "django.security.DisallowedHost": {"level": "CRITICAL"},  # a traceback for each foreign Host
+                "django.security": {"level": "CRITICAL"},  # a traceback for each foreign Host and each odd form
                 "daphne": {"level": "WARNING"},
                 # Three lines for every socket, with its path, which is all one needs to see the payment.
                 "uvicorn.error": {"level": "WARNING", "filters": ["strangers"]},

@@ -28,6 +28,10 @@ class BoundedRequest(WebRequest):
 
     received = 0
 
+    def __init__(self, channel: Any, *queued: Any) -> None:
+        # Django reads forms. What Twisted cannot read of one it would refuse itself, in no language and without a page.
+        super().__init__(channel, *queued, parsePOSTFormSubmission=False)
+
     def handleContentChunk(self, data: bytes) -> None:
         self.received += len(data)
         if self.received <= LARGEST_BODY:
@@ -58,6 +62,12 @@ class BoundedFactory(HTTPFactory):
 
 class BoundedSocket(WebSocketProtocol):
     """A socket that hears short messages and may say long ones; Autobahn has one bound for both."""
+
+    def onMessageFrameBegin(self, length: int) -> None:
+        """Close with 1009 where a message is too long; Autobahn would drop the connection, and the page come back."""
+        self.failByDrop = False
+        super().onMessageFrameBegin(length)
+        self.failByDrop = True
 
     def serverSend(self, content: Any, binary: bool = False) -> None:
         bound: int = self.maxMessagePayloadSize  # type: ignore[has-type]

@@ -23,6 +23,18 @@ ODD_IDS = [
     str(uuid.uuid4()),
     "%F0%9F%A5%AD",
 ]
+TOO_BIG = 1009  # RFC 6455, 7.4.1
+ODD_FORMS = {
+    "no boundary": ("multipart/form-data", b"x"),
+    "no end": ("multipart/form-data; boundary=b", b'--b\r\nContent-Disposition: form-data; name="a"\r\n\r\n1'),
+    "no name": ("multipart/form-data; boundary=b", b"--b\r\nX: y\r\n\r\n1\r\n--b--\r\n"),
+    "no base64": (
+        "multipart/form-data; boundary=b",
+        b'--b\r\nContent-Disposition: form-data; name="a"\r\nContent-Transfer-Encoding: base64\r\n\r\n!\r\n--b--\r\n',
+    ),
+    "too many fields": ("application/x-www-form-urlencoded", b"a=1&" * 2_000),
+    "another charset": ("application/x-www-form-urlencoded; charset=utf-16", b"a=1"),
+}
 ODD_JSON = [
     b"", b"null", b"[]", b'"x"', b"0", b"NaN", b"{", b"\xff", b"[" * 3000, b'{"items":' * 500, b"9" * 6000,
     b'{"items":[]}', b'{"items":[{}]}', b'{"items":[null]}', b'{"items":{"sku":1}}',
@@ -40,6 +52,7 @@ POSTS = [
     "/cart/add/",
     "/checkout/",
 ]
+MACHINES = {"/api/orders/", "/mpesa/stk_push_callback/", "/payments/callback/x/"}
 PAGES = [
     "/payments/{}/",
     "/payments/{}/receipt/",
@@ -144,6 +157,20 @@ def test_a_body_that_nobody_would_read_is_a_problem_like_any_other(shop: Shop, p
     }
 
 
+@pytest.mark.parametrize("name", ODD_FORMS)
+@pytest.mark.parametrize("path", POSTS)
+def test_a_form_that_cannot_be_read_is_refused_like_any_other(shop: Shop, path: str, name: str) -> None:
+    """A machine is told a problem, a customer a page in their language."""
+    media_type, body = ODD_FORMS[name]
+    answer = shop.post(path, data=body, headers={"Content-Type": media_type, "Accept-Language": "sw"})
+    if path in MACHINES:
+        assert answer.headers["Content-Type"].startswith("application/")
+    else:
+        assert answer.status_code in {400, 403}
+        assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
+        assert '<html lang="sw"' in answer.text
+
+
 @pytest.mark.parametrize("path", ["/ws/", "/ws/payments/", "/ws/payments/1/", "/ws/payments/%ff/", "/", "/ws/x/y/z"])
 def test_an_unknown_socket_is_told_not_to_come_back(shop: Shop, path: str) -> None:
     with connect(f"{shop.base_url.replace('http', 'ws', 1)}{path}", open_timeout=10) as socket:
@@ -177,10 +204,12 @@ def test_a_foreign_page_gets_no_socket(shop: Shop, payment: Payment, origin: str
 
 
 def test_a_huge_message_ends_its_socket_alone(shop: Shop, payment: Payment) -> None:
-    with shop.socket(payment.id) as socket:
-        socket.send("x" * 1_000_000)
-        with pytest.raises(ConnectionClosed):
-            listen_to_the_end(socket)
+    for size in (4_097, 1_000_000):
+        with shop.socket(payment.id) as socket:
+            socket.send("x" * size)
+            with pytest.raises(ConnectionClosed):
+                listen_to_the_end(socket)
+            assert socket.close_code == TOO_BIG
     assert shop.status(payment.id)["status"] == "PENDING"
 
 

@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 import structlog
 from django.db import IntegrityError
+from django.test import Client
 
 import logs
 
+FORM = "application/x-www-form-urlencoded"
 FORGED = "boss\r\n2026-11-26T00:00:00Z [info] payment.completed \x1b[32mok\x1b[0m\x9b\u2028"
 
 
@@ -49,6 +51,14 @@ def test_bytes_that_are_no_text_in_a_socket_leave_no_line() -> None:
     theirs = logging.makeLogRecord({"name": uvicorn.name, "msg": "Invalid UTF-8 sequence received from client."})
     assert uvicorn.filter(ours)
     assert not uvicorn.filter(theirs)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("headers", [{"Host": "evil.example"}, {}], ids=["a foreign host", "a form of 2,000 fields"])
+def test_an_odd_request_leaves_no_line(client: Client, caplog: pytest.LogCaptureFixture, headers: Any) -> None:
+    answer = client.post("/cart/add/", "a=1&" * 2_000, content_type=FORM, headers=headers)
+    assert answer.status_code == 400
+    assert caplog.records == []
 
 
 ROW = "(7, Wanjiku (mama) W.\n\nShop, 0712 345 678, 0b9c1f42-7a6e-4d1c-9a54-0a4f2a5c7d11.5f3a, null)"
