@@ -6,6 +6,7 @@ import ipaddress
 import re
 import secrets
 from collections.abc import Awaitable, Callable
+from functools import lru_cache
 from typing import Any
 
 import structlog
@@ -13,6 +14,7 @@ from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.conf import settings
 from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponse
+from django.middleware.security import SecurityMiddleware
 from django.utils.decorators import sync_and_async_middleware
 from whitenoise.middleware import WhiteNoiseMiddleware
 
@@ -127,9 +129,7 @@ def _declared_length(scope: Scope) -> int:
 
 async def _refuse_body(send: Any) -> None:
     answer = problem(413, "too_large", "The body is too large.")
-    headers = [(name.lower().encode(), value.encode()) for name, value in answer.items()]
-    # The rest of the body would be read as the next request.
-    headers += [(b"connection", b"close"), (b"content-length", b"%d" % len(answer.content))]
+    headers = [*headers_of(answer), (b"connection", b"close")]  # the rest would be read as the next request
     await send({"type": "http.response.start", "status": 413, "headers": headers})
     await send({"type": "http.response.body", "body": answer.content})
 
@@ -196,6 +196,20 @@ def security_headers(get_response: Callable[[HttpRequest], Any]) -> Callable[[Ht
         return finish(request, await get_response(request))
 
     return markcoroutinefunction(middleware)
+
+
+def headers_of(response: HttpResponse) -> list[tuple[bytes, bytes]]:
+    """Return the headers of an answer that is sent past Django, with those that its middlewares set on every answer."""
+    headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in response.items()]
+    return [*headers, (b"content-length", b"%d" % len(response.content)), *_headers_of_every_answer()]
+
+
+@lru_cache(maxsize=1)
+def _headers_of_every_answer() -> list[tuple[bytes, bytes]]:
+    finish = SecurityMiddleware(security_headers(lambda request: HttpResponse(content_type="")))
+    answer: Any = finish(HttpRequest())
+    answer.headers.pop("Content-Type", None)
+    return [(name.lower().encode(), value.encode()) for name, value in answer.items()]
 
 
 @sync_and_async_middleware

@@ -157,11 +157,11 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "middleware.security_headers",
-    "middleware.refuse_nul",
     "django.middleware.security.SecurityMiddleware",
     "middleware.StaticFiles",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
+    "middleware.refuse_nul",  # in words, so behind the languages; nothing above it reads the database
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",

@@ -15,11 +15,10 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import connections
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.http.request import split_domain_port, validate_host
-from django.middleware.security import SecurityMiddleware
 
-from middleware import security_headers
+from middleware import headers_of
 from payments.callback_token import read_callback_token
 from payments.db import DatabaseThreads
 from payments.inbox import LARGEST_CALLBACK
@@ -91,17 +90,7 @@ def _take(transaction_id: UUID, body: bytes, remote_address: str | None) -> Http
     return receive(transaction_id, body, remote_address)
 
 
-@lru_cache(maxsize=1)
-def _security_headers() -> list[tuple[bytes, bytes]]:
-    """Return the headers that Django's middlewares set on every answer."""
-    finish = SecurityMiddleware(security_headers(lambda request: HttpResponse(content_type="")))
-    answer: Any = finish(HttpRequest())
-    answer.headers.pop("Content-Type", None)
-    return [(name.lower().encode(), value.encode()) for name, value in answer.items()]
-
-
 async def _answer(send: Any, response: HttpResponse) -> None:
-    headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in response.items()]
-    headers += [(b"content-length", b"%d" % len(response.content)), *_security_headers()]
-    await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
+    start = {"type": "http.response.start", "status": response.status_code, "headers": headers_of(response)}
+    await send(start)
     await send({"type": "http.response.body", "body": response.content})

@@ -16,7 +16,7 @@ from daphne.ws_protocol import WebSocketFactory, WebSocketProtocol
 from twisted.internet.defer import Deferred
 
 from jsonhttp import problem
-from middleware import LARGEST_BODY
+from middleware import LARGEST_BODY, headers_of
 from realtime import life
 
 LARGEST_SOCKET_MESSAGE = 4096  # bytes; pages send {"seen": 3}
@@ -46,10 +46,13 @@ class BoundedRequest(WebRequest):
             return self._refuse(400, "bad_request", "The method is not one of HTTP.")
         return super().process()
 
+    def basic_error(self, status: int, status_text: bytes, body: str) -> None:
+        """Say what Daphne has to say as the shop does, not on a page of Daphne's."""
+        self._refuse(status, {400: "bad_request", 503: "unavailable"}.get(status, "internal_error"), body)
+
     def _refuse(self, status: int, code: str, detail: str) -> None:
         answer = problem(status, code, detail)
-        headers = [(name.lower().encode(), value.encode()) for name, value in answer.items()]
-        self.handle_reply({"type": "http.response.start", "status": status, "headers": headers})
+        self.handle_reply({"type": "http.response.start", "status": status, "headers": headers_of(answer)})
         self.handle_reply({"type": "http.response.body", "body": answer.content})
 
 

@@ -147,6 +147,7 @@ def test_a_body_that_nobody_would_read_is_a_problem_like_any_other(shop: Shop, p
     answer = shop.post(path, data=b"x" * 1_100_000, headers={"Content-Type": "application/json"})
     assert answer.status_code == 413
     assert answer.headers["Content-Type"] == "application/problem+json"
+    assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'")
     assert {**answer.json(), "detail": ""} == {
         "type": "about:blank",
         "title": "Request Entity Too Large",

@@ -8,12 +8,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.contrib.admindocs.views import simplify_regex
 from django.contrib.auth import get_user_model
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 from django.urls.resolvers import RegexPattern
 
+from middleware import BoundedBodies
 from tests.factories import make_transaction
 
 pytestmark = pytest.mark.django_db
@@ -71,6 +73,26 @@ def test_no_cookie_can_be_read_by_a_script_or_sent_from_elsewhere(client: Client
         for cookie in client.cookies.values():
             assert cookie["httponly"], (path, cookie.key)
             assert cookie["samesite"] == "Lax", (path, cookie.key)
+
+
+def test_what_is_refused_before_django_carries_them_too() -> None:
+    async def refused() -> dict[bytes, bytes]:
+        sent: list[Any] = []
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        await BoundedBodies(application)({"headers": [(b"content-length", b"2000000")]}, None, send)
+        assert sent[0]["status"] == 413
+        return dict(sent[0]["headers"])
+
+    async def application(*_asked: Any) -> None:
+        raise AssertionError("it was passed on")
+
+    headers = async_to_sync(refused)()
+    assert headers[b"content-security-policy"].startswith(b"default-src 'none'")
+    assert (headers[b"x-content-type-options"], headers[b"x-frame-options"]) == (b"nosniff", b"DENY")
+    assert headers[b"connection"] == b"close"
 
 
 @pytest.mark.parametrize("path", CAPABILITIES)

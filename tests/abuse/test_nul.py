@@ -50,6 +50,14 @@ def test_an_address_may_hold_it(boss: Client) -> None:
         assert boss.get(path).status_code < 500, path
 
 
+def test_its_refusal_has_the_language_and_the_headers_of_any_page(client: Client) -> None:
+    answer = client.get("/%00", headers={"Accept-Language": "sw"})
+    assert answer.status_code == 400
+    assert '<html lang="sw"' in answer.content.decode()
+    assert answer["Content-Security-Policy"].startswith("default-src 'none'")
+    assert (answer["X-Content-Type-Options"], answer["Referrer-Policy"]) == ("nosniff", "same-origin")
+
+
 def test_a_form_may_hold_it(client: Client) -> None:
     order = make_order()
     forms = {
