@@ -19,12 +19,17 @@ P = ParamSpec("P")
 MACHINE_PATHS = ("/api/", "/payments/status", "/payments/callback/", "/payments/c2b/", "/mpesa/")
 
 
-def capability(response: HttpResponse) -> HttpResponse:
-    """Keep the address of a page that is its own key from leaking to caches, referrers and search engines."""
+def unlisted(response: HttpResponse) -> HttpResponse:
+    """Keep an address that is its own key out of referrers and search engines."""
     response.headers["Referrer-Policy"] = "no-referrer"
     response.headers["X-Robots-Tag"] = "noindex"
-    response.headers["Cache-Control"] = "no-store"
     return response
+
+
+def capability(response: HttpResponse) -> HttpResponse:
+    """Keep what stands at an address that is its own key out of caches, too."""
+    response.headers["Cache-Control"] = "no-store"
+    return unlisted(response)
 
 
 def capability_page(view: Callable[P, HttpResponse]) -> Callable[P, HttpResponse]:

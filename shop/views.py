@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from jsonhttp import json_route, read_json
-from pages import capability_page
+from pages import capability, capability_page
 from shop import idempotency, limits
 from shop.cart import Cart
 from shop.forms import BasketItemForm, CheckoutForm, bad_item, read_items
@@ -47,7 +47,7 @@ def create_order(request: HttpRequest) -> HttpResponse:
     with idempotency.claim(request, "orders", items) as claim:
         order = Order.objects.get(pk=claim.answered[1]["order_id"]) if claim.answered else _place(request, items, claim)
     location = f"{reverse('api_orders')}{order.pk}/"
-    return JsonResponse(order_document(order), status=201, headers={"Location": location, "Cache-Control": "no-store"})
+    return capability(JsonResponse(order_document(order), status=201, headers={"Location": location}))
 
 
 def _place(request: HttpRequest, items: list[tuple[str, int]], claim: idempotency.Claim) -> Order:

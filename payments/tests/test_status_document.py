@@ -71,11 +71,19 @@ def test_unknown_and_malformed_ids_are_not_found(client: Any) -> None:
     assert client.get(URL).status_code == 404
 
 
+def test_an_id_has_one_spelling(client: Any) -> None:
+    known = make_transaction().pk
+    for text in (f"urn:{known.hex}", f"{known.hex}----", f"--{str(known)[:-2]}"):
+        assert client.get(URL, {"transaction_id": text}).status_code == 404, text
+    assert client.get(URL, {"transaction_id": str(known)}).status_code == 200
+
+
 def test_etag_answers_304_with_the_same_retry_after(client: Any) -> None:
     query = {"transaction_id": str(make_transaction().pk)}
     first = client.get(URL, query)
     second = client.get(URL, query, headers={"If-None-Match": first["ETag"]})
     assert (first["ETag"], first["Cache-Control"]) == ('W/"1-en-0"', "private, no-cache")
+    assert (first["Referrer-Policy"], first["X-Robots-Tag"]) == ("no-referrer", "noindex")
     assert (second.status_code, second["Retry-After"], second.content) == (304, first["Retry-After"], b"")
 
 

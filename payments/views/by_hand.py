@@ -12,7 +12,7 @@ from django.views.decorators.http import require_POST
 
 from jsonhttp import Problem, json_route, read_json
 from middleware import client_address
-from pages import capability_page
+from pages import capability, capability_page
 from payments.c2b import rescue
 from payments.c2b.announced import announced
 from payments.views.naming import order_named, parse_uuid
@@ -54,7 +54,7 @@ def _back(request: HttpRequest, order: Order, told: str) -> HttpResponse:
 def api_by_hand(request: HttpRequest, order_id: str) -> HttpResponse:
     """GET: what to type on the phone to pay the order by hand. POST: the SMS or its code; 202 whatever it is worth."""
     order = order_named(request, order_id)
-    return _take_code(request, order) if request.method == "POST" else _instructions(order)
+    return capability(_take_code(request, order) if request.method == "POST" else _instructions(order))
 
 
 def _instructions(order: Order) -> HttpResponse:

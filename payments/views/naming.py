@@ -34,7 +34,8 @@ def refuse_guesser(request: HttpRequest) -> None:
 
 
 def parse_uuid(text: str) -> uuid.UUID:
-    """Return the UUID in its one written form; `uuid.UUID` alone also takes braces, URNs and Arabic digits."""
-    if not text.isascii() or len(text) != 36:
+    """Return the UUID that `text` spells; `uuid.UUID` alone takes braces, URNs and Arabic digits as well."""
+    found = uuid.UUID(text)
+    if str(found) != text.lower():
         raise ValueError(text)
-    return uuid.UUID(text)
+    return found

@@ -103,9 +103,8 @@ def _replay(status_code: int, result: dict[str, Any]) -> HttpResponse:
 
 def _document_response(about: Facts, *, status: int = 200, extra: dict[str, Any] | None = None) -> HttpResponse:
     response = JsonResponse({**document(about), **(extra or {})}, status=status)
-    response.headers["Cache-Control"] = "no-store"
     response.headers["Location"] = reverse("payment", args=[about["transaction_id"]])
-    return response
+    return capability(response)
 
 
 @csrf_protect

@@ -12,6 +12,7 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from jsonhttp import Problem, json_route
+from pages import capability, unlisted
 from payments import deliveries, waiting
 from payments.db import keeping_connection
 from payments.documents import Facts, document, facts, is_final, load_facts, poll_after
@@ -91,7 +92,7 @@ def _status_response(request: HttpRequest, about: Facts) -> HttpResponse:
     seconds = poll_after(about)
     if seconds is not None:
         response.headers["Retry-After"] = str(seconds)
-    return response
+    return unlisted(response)
 
 
 @json_route("GET")
@@ -100,4 +101,4 @@ def api_order(request: HttpRequest, order_id: str) -> HttpResponse:
     order = order_named(request, order_id)
     payments = order.transactions.filter(environment=settings.MPESA_ENVIRONMENT).select_related("order")
     told = {**order_document(order), "payments": [document(facts(payment)) for payment in payments]}
-    return JsonResponse(told, headers={"Cache-Control": "no-store"})
+    return capability(JsonResponse(told))

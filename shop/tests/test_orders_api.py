@@ -31,14 +31,16 @@ def refused(response, status):
     return problem
 
 
-def test_an_order_is_placed_without_any_cookie(post):
+def test_an_order_is_placed_without_any_cookie(client, post):
     response = post({"items": [{"sku": "tea", "quantity": 2}, {"sku": "lamp", "quantity": 1}]})
     order = Order.objects.get()
     assert response.status_code == 201
     assert response.json()["order_id"] == str(order.pk)
     assert (response.json()["amount"], response.json()["status"]) == (3_270, "OPEN")
     assert response["Location"] == f"/api/orders/{order.pk}/"
-    assert response["Cache-Control"] == "no-store"
+    for answer in (response, client.get(response["Location"])):
+        assert answer["Cache-Control"] == "no-store"
+        assert (answer["Referrer-Policy"], answer["X-Robots-Tag"]) == ("no-referrer", "noindex")
     assert not response.cookies
     assert "Access-Control-Allow-Origin" not in response
 
