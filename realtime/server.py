@@ -66,6 +66,10 @@ class BoundedFactory(HTTPFactory):
 class BoundedSocket(WebSocketProtocol):
     """A socket that hears short messages and may say long ones; Autobahn has one bound for both."""
 
+    def failHandshake(self, reason: str, code: int = 400, responseHeaders: Any = None) -> None:
+        # An Origin that Autobahn cannot read is as foreign as any other that is not ours.
+        super().failHandshake(reason, 403 if reason.startswith("HTTP Origin header") else code, responseHeaders)
+
     def onMessageFrameBegin(self, length: int) -> None:
         """Close with 1009 where a message is too long; Autobahn would drop the connection, and the page come back."""
         self.failByDrop = False

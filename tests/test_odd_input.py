@@ -197,7 +197,10 @@ def test_odd_messages_close_one_socket_and_hurt_nobody(shop: Shop, payment: Paym
     assert shop.get("/healthz").status_code == 200
 
 
-@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1:1"])
+@pytest.mark.parametrize(
+    "origin",
+    ["https://evil.example", "null", "http://127.0.0.1:1", "http://127.0.0.1:8000.evil.example", "http://", "nonsense"],
+)
 def test_a_foreign_page_gets_no_socket(shop: Shop, payment: Payment, origin: str) -> None:
     with pytest.raises(InvalidStatus) as refused:
         shop.socket(payment.id, origin=origin).close()
