@@ -7,31 +7,24 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import random
 import tempfile
-import threading
 import time
 import traceback
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from tests.faults.many import back, hand, ways
 from tests.faults.many.between import Between
-from tests.faults.many.run import Slice, lied_to
+from tests.faults.many.faults import FAULTS, AnyFault, run
+from tests.faults.many.run import lied_to
 from tests.faults.many.table import write
+from tests.faults.record import Record
 from tests.faults.rig.cluster import Cluster, running_cluster
-from tests.server import REPOSITORY
 
-RESULTS = REPOSITORY / "var" / "many.jsonl"
-FAULTS: list[Any] = [*ways.FAULTS, *hand.FAULTS, *back.FAULTS]
-SLICES: dict[type, Any] = {ways.Fault: Slice, hand.HandFault: hand.HandSlice, back.BackFault: back.BackSlice}
+RESULTS = Record("many.jsonl")
 AT_A_TIME = 25  # payments in a slice
 AT_ONCE = 4  # slices, where a quiet machine can do with twice as many
-_writing = threading.Lock()
 SHOWN = 5  # violations of a slice; all of them are kept
 
 
@@ -53,13 +46,12 @@ PROFILES = (
 
 def main() -> int:
     options = _options()
-    RESULTS.parent.mkdir(parents=True, exist_ok=True)
     give_up = time.monotonic() + options.minutes * 60
     for profile in PROFILES:
         if not options.profiles or profile.name in options.profiles:
             _go_on(profile, options, give_up=give_up)
-    write(list(results()))
-    return 1 if any(result["violations"] for result in results()) else 0
+    write(list(RESULTS))
+    return 1 if any(result["violations"] for result in RESULTS) else 0
 
 
 def _options() -> argparse.Namespace:
@@ -103,36 +95,26 @@ def _sizes(missing: int) -> list[int]:
     return [min(AT_A_TIME, missing - begun) for begun in range(0, missing, AT_A_TIME)]
 
 
-def _run(profile: Profile, cluster: Cluster, between: Between, fault: Any, size: int, give_up: float) -> None:
+def _run(profile: Profile, cluster: Cluster, between: Between, fault: AnyFault, size: int, give_up: float) -> None:
     """Run one slice and keep what it showed; a slice that broke off is none."""
     if time.monotonic() > give_up:
         return
     begin, seed = time.monotonic(), random.randrange(10**6)
     try:
-        verdict = SLICES[type(fault)](cluster, between, fault, payments=size, seed=seed).run()
+        verdict = run(cluster, between, fault, payments=size, seed=seed)
     except Exception:
         traceback.print_exc()
         return
     where = f"{fault.number}, seed {seed}, {cluster.directory}"
     verdict.violations = [f"{violation} [{where}]" for violation in verdict.violations]
-    _keep({"profile": profile.name, "fault": fault.number, "seed": seed, **vars(verdict)})
+    RESULTS.keep({"profile": profile.name, "fault": fault.number, "seed": seed, **vars(verdict)})
     shown = [f"  {fault.number}: {dict(verdict.counts)} in {time.monotonic() - begin:.0f} s"]
     print(*shown, *verdict.violations[:SHOWN], sep="\n    ", flush=True)
 
 
-def _done(profile: Profile, fault: Any) -> int:
-    mine = [result for result in results() if (result["profile"], result["fault"]) == (profile.name, fault.number)]
+def _done(profile: Profile, fault: AnyFault) -> int:
+    mine = [result for result in RESULTS if (result["profile"], result["fault"]) == (profile.name, fault.number)]
     return sum(result["counts"]["customers"] for result in mine)
-
-
-def _keep(result: dict[str, Any]) -> None:
-    with _writing, RESULTS.open("a") as file:
-        file.write(json.dumps(result) + "\n")
-
-
-def results() -> Iterator[dict[str, Any]]:
-    if RESULTS.exists():
-        yield from map(json.loads, RESULTS.read_text().splitlines())
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ from typing import Any
 
 import requests
 
-from tests.faults.many.between import Between
 from tests.faults.many.ledger import Ledger, Paid
 from tests.faults.many.shoppers import ADDRESSES, Counter, Shopper
 from tests.faults.many.verdict import Verdict
@@ -127,7 +126,7 @@ class Visit:
 class HandSlice:
     """So many payments by hand; whoever lies knows the path of the confirmations."""
 
-    def __init__(self, cluster: Cluster, between: Between, fault: HandFault, *, payments: int, seed: int) -> None:
+    def __init__(self, cluster: Cluster, fault: HandFault, *, payments: int, seed: int) -> None:
         self.cluster, self.fault = cluster, fault
         self.history = History(cluster.directory / f"history-{fault.number}-{seed}.jsonl")
         self.counter = Counter(cluster.base_url, cluster.simulator_url, self.history)

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 from tests.faults.many.between import Between, running_between
@@ -20,7 +19,7 @@ from tests.faults.many.shoppers import ADDRESSES, Counter, Shopper
 from tests.faults.many.verdict import Verdict, compare
 from tests.faults.many.ways import Fault, Way
 from tests.faults.rig.cluster import EXPIRE_AFTER, Cluster
-from tests.faults.rig.history import History
+from tests.faults.rig.history import History, monotonic
 from tests.faults.rig.pages import Page
 
 AT_ONCE = 6  # customers who are buying
@@ -74,13 +73,13 @@ class Slice:
     def run(self) -> Verdict:
         """Let everybody buy, wait until everything has ended, and judge."""
         try:
-            with self.fault.around(self.cluster), ThreadPoolExecutor(AT_ONCE) as buying:
-                done = [buying.submit(self._buy, visit) for visit in self.visits]
-                later = ThreadPoolExecutor(len(self.visits))  # they mostly wait
-                told = [later.submit(self._after, each, visit) for each, visit in zip(done, self.visits, strict=True)]
-                for each in told:
-                    each.result()
-                later.shutdown()
+            with (
+                self.fault.around(self.cluster),
+                ThreadPoolExecutor(AT_ONCE) as buying,
+                ThreadPoolExecutor(len(self.visits)) as later,  # they mostly wait
+            ):
+                bought = [buying.submit(self._buy, visit) for visit in self.visits]
+                list(later.map(self._after, bought, self.visits))
             self._wait()
             return self._judge()
         finally:
@@ -153,8 +152,8 @@ class Slice:
 
     def _judge(self) -> Verdict:
         verdict, paid, prompts = Verdict(violations=list(self.courier.refused)), self._paid(), self.ledger.prompts()
-        mine = {visit.shopper.phone_number for visit in self.visits}
-        verdict.counts["lies told"] = sum(count for (phone, _), count in self.between.told.items() if phone in mine)
+        phones = {visit.shopper.phone_number for visit in self.visits}
+        verdict.counts["lies told"] = sum(count for (phone, _), count in self.between.told.items() if phone in phones)
         with ThreadPoolExecutor(4) as askers:
             orders = list(askers.map(self._order, self.visits))
         for visit, order in zip(self.visits, orders, strict=True):
@@ -197,9 +196,8 @@ class Slice:
         if page.version != payment["version"]:
             verdict.accuse(visit.shopper, f"I5: the page shows version {page.version} of {payment['version']}")
             return
-        changed_at = datetime.fromisoformat(payment["updated_at"]).timestamp() - time.time() + time.monotonic()
         opened_at = min(page.moments.values())
-        seconds = max(0.0, page.moments[page.version] - max(changed_at, opened_at))
+        seconds = max(0.0, page.moments[page.version] - max(monotonic(payment["updated_at"]), opened_at))
         verdict.convergence.append(seconds)
         if seconds > CONVERGED_WITHIN:
             verdict.accuse(visit.shopper, f"I5: the page took {seconds:.1f} s")

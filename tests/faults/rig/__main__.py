@@ -10,15 +10,17 @@ import random
 import tempfile
 import time
 import traceback
+from collections import Counter
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from tests.faults.rig.cluster import Cluster, running_cluster
 from tests.faults.rig.faults import FAULTS, clocks
 from tests.faults.rig.faults.fault import Fault, Missed
 from tests.faults.rig.machines import has_disks
-from tests.faults.rig.results import done, keep, results, write_table
+from tests.faults.rig.results import RESULTS, write_table
 from tests.faults.rig.run import run
 
 
@@ -65,7 +67,7 @@ def main() -> int:
         left = give_up - time.monotonic()  # each has its share, and what those before it have not used
         _break(profile, options, give_up=time.monotonic() + left / (len(chosen) - index))
     write_table(FAULTS, _why_not)
-    return 1 if any(result["violations"] for result in results()) else 0
+    return 1 if any(result["violations"] for result in RESULTS) else 0
 
 
 def _options() -> argparse.Namespace:
@@ -87,15 +89,21 @@ def _why_not(fault: Fault) -> str:
 
 
 def _wanted(profile: Profile, options: argparse.Namespace) -> list[tuple[Fault, int]]:
-    """Return what is still to be done, all faults once before any is done again."""
-    finished, numbers = done(), options.faults or [fault.number for fault in FAULTS]
+    """Return what is still to be done with its seeds, what was done least on any set-up first."""
+    finished, numbers = {_name_of(result) for result in RESULTS}, options.faults or [fault.number for fault in FAULTS]
     able = [fault for fault in FAULTS if fault.number in numbers and profile.can(fault) and not _why_not(fault)]
-    return [
-        (fault, seed)
-        for seed in range(1, options.runs + 1)
-        for fault in able
-        if (profile.name, fault.number, seed) not in finished and not (fault.is_long and seed % LONG_ONES != 1)
-    ]
+    runs = Counter(number for _profile, number, _seed in finished)
+    wanted = []
+    for seed in range(1, options.runs + 1):
+        for fault in able:
+            if (profile.name, fault.number, seed) not in finished and not (fault.is_long and seed % LONG_ONES != 1):
+                runs[fault.number] += 1
+                wanted.append((runs[fault.number], fault, seed))
+    return [(fault, seed) for _runs, fault, seed in sorted(wanted, key=lambda each: each[0])]
+
+
+def _name_of(result: dict[str, Any]) -> tuple[str, str, int]:
+    return result["profile"], result["fault"], result["seed"]
 
 
 def _break(profile: Profile, options: argparse.Namespace, *, give_up: float) -> None:
@@ -138,7 +146,7 @@ def _run(cluster: Cluster, profile: Profile, fault: Fault, seed: int, *, custome
         print(f"  {fault.number} seed {seed}: no run, the rig failed in {cluster.directory}", flush=True)
         traceback.print_exc()
         return False
-    keep({"profile": profile.name, "fault": fault.number, "seed": seed, **asdict(verdict)})
+    RESULTS.keep({"profile": profile.name, "fault": fault.number, "seed": seed, **asdict(verdict)})
     found = f"{len(verdict.violations)} violations in {time.monotonic() - begin:.0f} s"
     print(f"  {fault.number} seed {seed}: {found}", *verdict.violations, sep="\n    ", flush=True)
     return True

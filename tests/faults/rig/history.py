@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,3 +25,8 @@ class History:
 
     def close(self) -> None:
         self._file.close()
+
+
+def monotonic(moment: str) -> float:
+    """Return what time.monotonic() said at a moment that the shop has told, by this machine's clock."""
+    return datetime.fromisoformat(moment).timestamp() - time.time() + time.monotonic()

@@ -7,7 +7,6 @@ import json
 import re
 import time
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 import requests
@@ -16,6 +15,7 @@ from payments.phone_numbers import mask
 from tests.faults.rig.cluster import EXPIRE_AFTER, Cluster
 from tests.faults.rig.customers import Customer, Customers
 from tests.faults.rig.faults.fault import Fault
+from tests.faults.rig.history import monotonic
 from tests.faults.rig.pages import first_words
 
 SECRETS = re.compile(r"ws_CO_\d|[0-9a-f]{32}\.[0-9a-f]{32}")
@@ -198,15 +198,10 @@ class Judge:
         if page.version != document["version"]:
             self._accuse(customer, f"I5: the page shows version {page.version} of {document['version']}")
             return
-        changed_at = _monotonic(document["updated_at"])
+        changed_at = monotonic(document["updated_at"])
         if abs(changed_at - time.monotonic()) > WRONG_CLOCK:
             changed_at = self.healed_at
         seconds = page.moments[page.version] - max(self.healed_at, changed_at, page.opened_at)
         self.verdict.convergence.append(max(0.0, seconds))
         if seconds > CONVERGED_WITHIN:
             self._accuse(customer, f"I5: the page took {seconds:.1f} s")
-
-
-def _monotonic(text: str) -> float:
-    """Return a moment of this machine's clock on the scale of time.monotonic()."""
-    return datetime.fromisoformat(text).timestamp() - time.time() + time.monotonic()

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from enum import StrEnum
 
 CONNECT_WITHIN = 2.0  # seconds
-DEAREST_DELAY = 0.25  # seconds a chunk, while slow
+LONGEST_DELAY = 0.25  # seconds a chunk, while slow
 
 
 class Mode(StrEnum):
@@ -139,7 +139,7 @@ class Proxy:
 
     async def _pass_on(self, data: bytes, writer: asyncio.StreamWriter) -> None:
         if self.mode == Mode.SLOW:
-            await asyncio.sleep(self.dice.uniform(0, DEAREST_DELAY))
+            await asyncio.sleep(self.dice.uniform(0, LONGEST_DELAY))
         pieces = self._slices(data) if self.mode == Mode.SLICED else [data]
         for piece in pieces:
             writer.write(piece)

@@ -6,7 +6,7 @@ import base64
 import hashlib
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from playwright.async_api import Error
@@ -21,12 +21,12 @@ CLOSE_CODES = (1000, 1001, 1005, 1006, 1008, 1009, 1011, 1012, 1013, 1014, 4000,
 LASTS = 6  # seconds
 
 
-def _sockets_answered(with_what: bytes | None) -> Injection:
-    """Let a proxy before the shop answer each handshake so; with None it never answers."""
+def _sockets(answer: Callable[[bytes], bytes | None]) -> Injection:
+    """Let a proxy before the shop answer each handshake so, from its request; where it says None, never."""
 
     @contextmanager
     def inject(cluster: Cluster) -> Iterator[None]:
-        cluster.shop.answer_sockets(lambda request: with_what)
+        cluster.shop.answer_sockets(answer)
         try:
             time.sleep(LASTS)
             yield
@@ -36,19 +36,17 @@ def _sockets_answered(with_what: bytes | None) -> Injection:
     return inject
 
 
-def _sockets_closed(code: int) -> Injection:
+def _closed(code: int) -> Callable[[bytes], bytes | None]:
     """Open each socket as asked, and close it at once with `code`."""
+    return lambda request: _accepted(request) + _farewell(code)
 
-    @contextmanager
-    def inject(cluster: Cluster) -> Iterator[None]:
-        cluster.shop.answer_sockets(lambda request: _accepted(request) + _farewell(code))
-        try:
-            time.sleep(LASTS)
-            yield
-        finally:
-            cluster.shop.answer_sockets(None)
 
-    return inject
+def _refused(status: bytes) -> Callable[[bytes], bytes | None]:
+    return lambda request: b"HTTP/1.1 " + status + b"\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+
+def _never(request: bytes) -> None:
+    """Answer nothing."""
 
 
 def _accepted(request: bytes) -> bytes:
@@ -118,23 +116,19 @@ def _slow_processor(cluster: Cluster) -> Iterator[None]:
     yield
 
 
-def _refused(status: bytes) -> bytes:
-    return b"HTTP/1.1 " + status + b"\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-
-
 FAULTS = [
     Fault("F21a", "tabs hidden, their sockets lost meanwhile", _hidden, needs=CHROMIUM),
     Fault("F21b", "tabs frozen for 6 s", _frozen, needs=CHROMIUM),
     Fault("F21c", "pages left, and come back to with Back", _left_and_come_back, needs=CHROMIUM),
     Fault("F21d", "a processor 20 times slower", _slow_processor, needs=CHROMIUM),
-    Fault("F23b", "sockets refused with 403 by a proxy", _sockets_answered(_refused(b"403 Forbidden")),
+    Fault("F23b", "sockets refused with 403 by a proxy", _sockets(_refused(b"403 Forbidden")),
           sockets_suffice=False, is_of_pages=True),
-    Fault("F23c", "sockets refused with 426 by a proxy", _sockets_answered(_refused(b"426 Upgrade Required")),
+    Fault("F23c", "sockets refused with 426 by a proxy", _sockets(_refused(b"426 Upgrade Required")),
           sockets_suffice=False, is_of_pages=True),
-    Fault("F23d", "handshakes of sockets never answered", _sockets_answered(None), sockets_suffice=False,
+    Fault("F23d", "handshakes of sockets never answered", _sockets(_never), sockets_suffice=False,
           is_of_pages=True),
     *(
-        Fault(f"F24{letter}", f"sockets closed with {code}", _sockets_closed(code), sockets_suffice=code < 4400,
+        Fault(f"F24{letter}", f"sockets closed with {code}", _sockets(_closed(code)), sockets_suffice=code < 4400,
               is_of_pages=True)
         for letter, code in zip("abcdefghijkl", CLOSE_CODES, strict=True)
     ),

@@ -25,26 +25,34 @@ def _turned(*seconds: int) -> Callable[[Cluster], None]:
         cluster.repairs.callback(_true_again, cluster)
         for number, worker in enumerate(cluster.workers):
             worker.stop()
-            file = cluster.directory / f"clock-{number}"
-            _set(file, seconds[min(number, len(seconds) - 1)])
-            worker.settings.update(
-                LD_PRELOAD=str(library()),
-                FAKETIME_TIMESTAMP_FILE=str(file),
-                FAKETIME_NO_CACHE="1",
-                FAKETIME_DONT_FAKE_MONOTONIC="1",
-            )
+            _set(cluster, number, seconds[min(number, len(seconds) - 1)])
+            worker.settings.update(_faked(_file(cluster, number)))
             worker.start()
 
     return arm
 
 
-def _set(file: Path, seconds: int) -> None:
-    file.write_text(f"{seconds:+d}\n")
+def _faked(file: Path) -> dict[str, str]:
+    """Return what lets a process go by the clock that `file` tells; its monotonic clock stays true."""
+    return {
+        "LD_PRELOAD": str(library()),
+        "FAKETIME_TIMESTAMP_FILE": str(file),
+        "FAKETIME_NO_CACHE": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+    }
+
+
+def _file(cluster: Cluster, worker: int) -> Path:
+    return cluster.directory / f"clock-{worker}"
+
+
+def _set(cluster: Cluster, worker: int, seconds: int) -> None:
+    _file(cluster, worker).write_text(f"{seconds:+d}\n")
 
 
 def _true_again(cluster: Cluster) -> None:
-    for worker in cluster.workers:
-        for name in ("LD_PRELOAD", "FAKETIME_TIMESTAMP_FILE", "FAKETIME_NO_CACHE", "FAKETIME_DONT_FAKE_MONOTONIC"):
+    for number, worker in enumerate(cluster.workers):
+        for name in _faked(_file(cluster, number)):
             worker.settings.pop(name, None)
         worker.restart()
 
@@ -54,8 +62,8 @@ def _jump(seconds: int) -> Injection:
     def inject(cluster: Cluster) -> Iterator[None]:
         """Let every clock jump while payments are open, and stay so."""
         time.sleep(cluster.dice.uniform(1, 3))
-        for number, _worker in enumerate(cluster.workers):
-            _set(cluster.directory / f"clock-{number}", seconds)
+        for number in range(len(cluster.workers)):
+            _set(cluster, number, seconds)
         yield
 
     return inject
@@ -64,11 +72,9 @@ def _jump(seconds: int) -> Injection:
 FAULTS = [
     Fault("F25a", "every clock an hour ahead", nothing, needs=CLOCK, arm=_turned(HOUR), may_expire=False),
     Fault("F25b", "one worker and its reconciler an hour ahead", nothing, needs=CLOCK | TWO | SERVICES,
-          arm=_turned(HOUR, 0),
-          may_expire=False),
+          arm=_turned(HOUR, 0), may_expire=False),
     Fault("F25c", "one worker and its reconciler an hour behind", nothing, needs=CLOCK | TWO | SERVICES,
-          arm=_turned(-HOUR, 0),
-          may_expire=False),
+          arm=_turned(-HOUR, 0), may_expire=False),
     Fault("F25d", "clocks jump ahead by an hour", _jump(HOUR), needs=CLOCK, arm=_turned(0), may_expire=False),
     Fault("F25e", "clocks jump back by an hour", _jump(-HOUR), needs=CLOCK, arm=_turned(0), may_expire=False),
 ]  # fmt: skip

@@ -13,13 +13,17 @@ from tests.faults.rig.faults.fault import PAID_ONCE, Fault, mode, nothing, plan
 from tests.faults.rig.proxy import Mode
 
 
-@contextmanager
-def _revoked_token(cluster: Cluster) -> Iterator[None]:
-    """Fetch tokens as a stranger with the same key does: each kills the one that the shop uses."""
+def revoke_token(cluster: Cluster) -> None:
+    """Fetch a token as a stranger with the shop's key does: it kills the one that the shop uses (404.001.03)."""
     key = (CREDENTIALS["MPESA_CONSUMER_KEY"], CREDENTIALS["MPESA_CONSUMER_SECRET"])
     url = f"{cluster.simulator_url}/oauth/v1/generate?grant_type=client_credentials"
+    requests.get(url, auth=key, timeout=10).raise_for_status()
+
+
+@contextmanager
+def _revoked_tokens(cluster: Cluster) -> Iterator[None]:
     for _time in range(8):
-        requests.get(url, auth=key, timeout=5).raise_for_status()
+        revoke_token(cluster)
         time.sleep(0.4)
     yield
 
@@ -39,5 +43,5 @@ FAULTS = [
     Fault("F17c", "Daraja out of reach for 4 s", mode("daraja", Mode.RESET, 4)),
     Fault("F18", "queries flaky, classic, odd", nothing,
           (plan("lost", query="flaky"), plan("lost", query="classic"), plan("lost", query="odd"))),
-    Fault("F19", "the OAuth token revoked again and again", _revoked_token),
+    Fault("F19", "the OAuth token revoked again and again", _revoked_tokens),
 ]  # fmt: skip
