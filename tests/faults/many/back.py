@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,13 +9,13 @@ from dataclasses import dataclass, field
 import requests
 
 from tests.faults.many.between import Between
+from tests.faults.many.desk import have_staff
 from tests.faults.many.run import Slice, Visit
 from tests.faults.many.shoppers import Counter
 from tests.faults.many.verdict import Verdict
 from tests.faults.many.ways import Fault, Way
 from tests.faults.rig.cluster import Cluster
 from tests.faults.rig.history import History
-from tests.server import REPOSITORY
 
 KNOWN_WITHIN = 100.0  # seconds: a result may be given up after 8, and the question asked again after a minute
 
@@ -62,14 +58,15 @@ class BackSlice:
         self.history = History(cluster.directory / f"history-{fault.number}-{seed}-back.jsonl")
         self.counter = Counter(cluster.base_url, cluster.simulator_url, self.history)
         self.acknowledged: set[str] = set()
+        self.before_staff: set[str] = set()  # payments of whose reversal a person is told to find out
 
     def run(self) -> Verdict:
         verdict = self.buying.run()
         ids = [visit.shopper.transaction_id for visit in self.buying.visits]
         self.cluster.simulate("operator/reversal/", **{"answer": "accepted", "delivery": "once", **self.fault.plan})
-        self.acknowledged = _supervise(self.cluster, ids)
+        self.acknowledged = have_staff(self.cluster, "send_back", ids)
         self._forge(ids)
-        self._wait(ids)
+        self._wait()
         self.cluster.simulate("operator/reversal/", answer="accepted", delivery="once")
         for visit in self.buying.visits:
             for wrong in self._wrongs(visit, verdict):
@@ -85,13 +82,19 @@ class BackSlice:
                 url = f"{self.cluster.base_url}/payments/callback/result/{address}/"
                 assert requests.post(url, json=body, timeout=10).status_code == 404
 
-    def _wait(self, ids: list[str]) -> None:
+    def _wait(self) -> None:
+        """Return when each reversal is known to be through or is before staff, or time is up."""
         give_up = time.monotonic() + KNOWN_WITHIN
-        while time.monotonic() < give_up and not self.fault.needs_person and "result" not in self.fault.plan:
-            if all(self._refunded(visit) for visit in self.buying.visits):
-                break
+        while time.monotonic() < give_up and "result" not in self.fault.plan:
+            waiting = [visit for visit in self.buying.visits if not self._refunded(visit)]
+            for_person = [visit.shopper.transaction_id for visit in waiting if self._needs_person(visit)]
+            if len(for_person) == len(waiting):
+                self.before_staff = have_staff(self.cluster, "waiting", for_person) if for_person else set()
+                if self.before_staff == {*for_person}:
+                    break
+                time.sleep(4)
             time.sleep(1)
-        time.sleep(10 if self.fault.needs_person or self.fault.plan else 2)  # what is wrong may still come
+        time.sleep(10)  # what is wrong may still come
 
     def _refunded(self, visit: Visit) -> int:
         shopper = visit.shopper
@@ -108,11 +111,11 @@ class BackSlice:
             yield f"money went back {back['count']} times"
         if refunded > back["amount"]:
             yield f"the shop says that KES {refunded} went back, and it was {back['amount']}"
-        if refunded == back["amount"]:
-            return
-        if self._needs_person(visit):
+        if self._needs_person(visit) and not refunded:
             verdict.counts["for staff"] += 1
-        else:
+            if shopper.transaction_id not in self.before_staff:
+                yield f"KES {back['amount']} went back, the shop cannot know it, and nobody is told to find out"
+        elif refunded != back["amount"]:
             yield f"KES {back['amount']} went back, and the shop says {refunded}"
 
     def _needs_person(self, visit: Visit) -> bool:
@@ -123,15 +126,3 @@ class BackSlice:
         is_result_lost = self.fault.plan.get("delivery") in {"lost", "queue_timeout"}
         is_unasked = is_result_lost and visit.shopper.transaction_id not in self.acknowledged
         return self.fault.needs_person or is_unasked
-
-
-def _supervise(cluster: Cluster, transaction_ids: list[str]) -> set[str]:
-    """Have a supervisor send all of it back, in a process of the shop's own; return what M-PESA can be asked about."""
-    patience = {"DARAJA_TIMEOUT_SECONDS": "20"}  # seconds; a busy machine is none of the faults
-    environment = {**os.environ, **cluster.workers[0].settings, **patience}
-    command = [sys.executable, "-m", "tests.faults.many.supervisor"]
-    ids = json.dumps(transaction_ids)
-    done = subprocess.run(
-        command, cwd=REPOSITORY, env=environment, input=ids, stdout=subprocess.PIPE, check=True, text=True
-    )
-    return set(json.loads(done.stdout.splitlines()[-1]))

@@ -12,6 +12,7 @@ from typing import Any
 
 import requests
 
+from tests.faults.many.desk import have_staff
 from tests.faults.many.ledger import Ledger, Paid
 from tests.faults.many.shoppers import ADDRESSES, Counter, Shopper
 from tests.faults.many.verdict import Verdict
@@ -29,7 +30,8 @@ class Way:
     """How one payment by hand goes. `delivery`: the simulator's, of the confirmation.
 
     `copies`: true ones that the rig posts at once. `lies`: what somebody who knows the path posts, "before" or "after".
-    `claims`: the customer's prompt had failed before, and the SMS is pasted after. `counts`: the order must be paid.
+    `claims`: the customer's prompt had failed before, and the SMS is pasted after. `counts`: the order must be paid;
+    otherwise the money may be left to staff.
     """
 
     delivery: str = "once"
@@ -92,7 +94,7 @@ FAULTS = [
     HandFault("C4", "confirmation cut off; without amount; for an account that nobody has; then the SMS", 99,
               (Way("malformed", claims=True), Way("no_amount", claims=True), Way("unknown_id", claims=True))),
     HandFault("C5", "confirmation with another amount than M-PESA names, then the SMS", 50,
-              (Way("wrong_amount", claims=True, counts=False),)),
+              (Way("wrong_amount", claims=True),)),
     HandFault("C6", "forged confirmations: receipts that do not exist, for orders that nobody paid", 100,
               (Way(lies="invented"),)),
     HandFault("C7", "contradicted: the true receipt told for a stranger's order as well, after and before the true one",
@@ -111,7 +113,7 @@ FAULTS = [
 
 @dataclass
 class Visit:
-    """`victim`: an order that nobody pays, and that somebody lies about."""
+    """`victim`: an order that nobody pays, and that somebody lies about. `due`: KES."""
 
     shopper: Shopper
     way: Way
@@ -121,6 +123,7 @@ class Visit:
     problem: str = ""
     victim: Shopper | None = None
     order: dict[str, Any] = field(default_factory=dict)
+    is_before_staff: bool = False
 
 
 class HandSlice:
@@ -134,6 +137,7 @@ class HandSlice:
         ways = itertools.islice(itertools.cycle(fault.ways), payments)
         self.visits = [Visit(self._shopper(), way) for way in ways]
         self.url = _registered(cluster)
+        self.before_staff: set[str] = set()  # receipts that a person is told to decide about
 
     def _shopper(self) -> Shopper:
         number = next(_numbers)
@@ -204,6 +208,13 @@ class HandSlice:
     def _wait(self) -> None:
         self._wait_until_paid([visit for visit in self.visits if visit.way.counts])
         time.sleep(3)  # what is wrong may still come
+        give_up = time.monotonic() + ENDS_WITHIN
+        while time.monotonic() < give_up:
+            uncounted = [visit.receipt for visit in self.visits if self._order(visit.shopper).get("status") != "PAID"]
+            self.before_staff = have_staff(self.cluster, "waiting", uncounted) if uncounted else set()
+            if self.before_staff == {*uncounted}:
+                return
+            time.sleep(2)
 
     def _wait_until_paid(self, waiting: list[Visit]) -> None:
         give_up = time.monotonic() + ENDS_WITHIN
@@ -215,7 +226,7 @@ class HandSlice:
         verdict, paid = Verdict(), self.ledger.paid()
         counted: dict[str, int] = {}
         for visit in self.visits:
-            visit.order = self._order(visit.shopper)
+            visit.order, visit.is_before_staff = self._order(visit.shopper), visit.receipt in self.before_staff
             orders = [visit.order, *([self._order(visit.victim)] if visit.victim else [])]
             for payment in (each for order in orders for each in order["payments"] if each["status"] == "COMPLETED"):
                 counted[payment["mpesa_receipt_number"]] = counted.get(payment["mpesa_receipt_number"], 0) + 1
@@ -237,8 +248,9 @@ def _wrongs(visit: Visit, orders: list[dict[str, Any]], paid: list[Paid], verdic
         yield f"I2: KES {counted} counted of {truly}"
     if visit.way.counts and (visit.order["status"], visit.order["amount_paid"]) != ("PAID", truly):
         yield f"I1: the order is {visit.order['status']} with KES {visit.order['amount_paid']} of {truly}"
-    if not own:
-        verdict.counts["for staff"] += 1
+    if not own and not visit.is_before_staff:
+        yield "I1: neither counted nor before staff"
+    verdict.counts["for staff"] += visit.is_before_staff
 
 
 def _registered(cluster: Cluster) -> str:

@@ -1,6 +1,6 @@
-"""One of the staff who sends payments back and presses the button twice at once; their ids come on standard input.
+"""What only the shop's staff can do and see: `… staff send_back`, `… staff waiting`; ids come on standard input.
 
-The last line of the output are the ids of those payments about whose reversal M-PESA can be asked.
+The last line of the output are the ids that the task answers with.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import django
 
 
 def send_back(transaction_ids: list[str]) -> list[str]:
-    """Send each back; return those whose acknowledgement came, with the id by which M-PESA knows the reversal."""
+    """Send payments back and press the button twice at once; return those about whose reversal M-PESA can be asked."""
     from django.contrib.auth import get_user_model
     from django.db import connection
 
@@ -36,7 +36,23 @@ def send_back(transaction_ids: list[str]) -> list[str]:
     return [str(pk) for pk in mine.values_list("transaction", flat=True)]
 
 
+def waiting(wanted: list[str]) -> list[str]:
+    """Return the receipts of payments by hand, and the ids of payments sent back, that staff are shown as undecided."""
+    from payments.models import Confirmation, Discrepancy, ReceiptClaim
+    from payments.refunds.decisions import waiting_for_person
+
+    shown = [
+        *Confirmation.objects.filter(state=Confirmation.State.UNMATCHED).values_list("trans_id", flat=True),
+        *ReceiptClaim.objects.filter(state=ReceiptClaim.State.FOR_STAFF).values_list("code", flat=True),
+        *Discrepancy.objects.filter(resolved_at=None).values_list("transaction__mpesa_receipt_number", flat=True),
+        *map(str, waiting_for_person().values_list("transaction", flat=True)),
+    ]
+    return sorted({*wanted} & {*shown})
+
+
+TASKS = {"send_back": send_back, "waiting": waiting}
+
 if __name__ == "__main__":
     os.environ["DJANGO_SETTINGS_MODULE"] = "settings"
     django.setup()
-    print(json.dumps(send_back(json.load(sys.stdin))))
+    print(json.dumps(TASKS[sys.argv[1]](json.load(sys.stdin))))
