@@ -7,8 +7,9 @@ import threading
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 
+from jsonhttp import DATABASE_AWAY
 from payments.reconciler import run_forever, run_pass
 
 
@@ -20,9 +21,17 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         if not options["loop"]:
-            self.stdout.write(f"{run_pass()} payments were asked about or expired.")
+            self._pass_once()
             return
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
         run_forever(stop)
+
+    def _pass_once(self) -> None:
+        try:
+            done = run_pass()
+        except DATABASE_AWAY as error:
+            away = f"The database is away or not migrated ({type(error).__name__}): nothing more was done in this pass."
+            raise CommandError(away) from error
+        self.stdout.write(f"{done} payments were asked about or expired.")
