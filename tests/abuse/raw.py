@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 import socket as sockets
 import struct
+import time
 from contextlib import suppress
 from urllib.parse import urlsplit
 
 PATIENCE = 10.0  # seconds
+CONTINUE = 100
 WORTH_AN_ANSWER = 3.0  # seconds; some requests only end with their connection
 TEXT, BINARY, CLOSE, PING, PONG = 0x1, 0x2, 0x8, 0x9, 0xA
 
@@ -19,17 +22,27 @@ def connect(base_url: str) -> sockets.socket:
     return sockets.create_connection((str(address.hostname), int(address.port or 80)), timeout=PATIENCE)
 
 
-def send(base_url: str, request: bytes) -> int | None:
-    """Send bytes and return the status of the answer, None when the connection was just ended."""
+def talk(base_url: str, request: bytes, *, patience: float = WORTH_AN_ANSWER) -> tuple[bytes, float]:
+    """Send bytes; return all that came until the server ended the connection, and how many seconds the first took.
+
+    A server that is silent for `patience` seconds has said what it has to say.
+    """
+    began, first, received = time.perf_counter(), 0.0, b""
     with connect(base_url) as connection:
-        answer = b""
-        connection.settimeout(WORTH_AN_ANSWER)
+        connection.settimeout(patience)
         with suppress(OSError):
             connection.sendall(request)
-            while b"\r\n" not in answer and (more := connection.recv(4096)):
-                answer += more
-    parts = answer.split(maxsplit=2)
-    return int(parts[1]) if len(parts) > 1 and parts[1].isdigit() else None
+        with suppress(OSError):  # what came before it broke off counts
+            while more := connection.recv(65_536):
+                first = first or time.perf_counter() - began
+                received += more
+    return received, first
+
+
+def statuses(received: bytes) -> list[int]:
+    """Return the status of each answer in what a server sent, those that only say to go on (100) left out."""
+    found = map(int, re.findall(rb"^HTTP/1\.[01] (\d{3})", received, re.MULTILINE))
+    return [status for status in found if status != CONTINUE]
 
 
 def frame(payload: bytes, *, opcode: int = TEXT, final: bool = True, masked: bool = True, reserved: int = 0) -> bytes:

@@ -29,7 +29,23 @@ REQUESTS: dict[str, tuple[str, bytes]] = {
     "a header of 100 KB": (f"X-Long: {'y' * 100_000}\r\nContent-Length: 0\r\n", b""),
     "two hosts": (f"Host: evil.example\r\nContent-Length: {len(BODY)}\r\n", BODY),
 }
-UNDERSTOOD = {None, 201, 400, 403, 411, 413, 415, 431, 501}
+# Of these two readers may see different ends: what one takes for the body is the next request to the other.
+AMBIGUOUS = {
+    *("both lengths", "two lengths", "a list of lengths", "a negative length", "a length in words"),
+    *("a length with a plus", "a hidden encoding", "an unknown encoding", "a broken chunk", "a chunk of 2^63"),
+}
+UNDERSTOOD = {201, 400, 403, 411, 413, 415, 431, 501}
+
+
+def against_the_rules(name: str, start: str, host: str) -> bytes:
+    """Return one of REQUESTS after `start`, and behind it a request that nobody may answer.
+
+    The connection may stay open only where the end is in doubt, for a server that goes on there has been deceived.
+    """
+    headers, body = REQUESTS[name]
+    headers += "" if name in AMBIGUOUS else "Connection: close\r\n"
+    smuggled = f"GET /admin/ HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
+    return (start + headers + "\r\n").encode("latin-1") + body + smuggled
 
 
 def frames(dice: random.Random, *, most: int = 5) -> bytes:

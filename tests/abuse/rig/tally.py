@@ -31,7 +31,8 @@ class Tally:
         """Count an answer; `about` says what was sent, `expected` which statuses are right."""
         with self._lock:
             self.inputs += inputs
-            self.milliseconds.append(answer.seconds * 1000)
+            if answer.status is not None:
+                self.milliseconds.append(answer.seconds * 1000)
             if is_server_error(answer) or (expected and answer.status not in expected):
                 self.error(f"{answer.status} after {about!r}: {answer.body[:200]!r}")
             if leaked := [secret for secret in self.secrets if secret in answer.body]:
