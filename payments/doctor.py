@@ -14,9 +14,9 @@ import redis
 import requests
 from django.conf import settings
 from django.db import DatabaseError, connection
-from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
 
+from commands import missing_migrations
 from environment import is_private_origin
 from payments.callback_token import callback_url
 from payments.daraja import client
@@ -66,12 +66,11 @@ def _database() -> Answer:
         with connection.cursor() as cursor:
             cursor.execute("SELECT CURRENT_TIMESTAMP")
             row = cursor.fetchone()
-        executor = MigrationExecutor(connection)
-        missing = executor.migration_plan(executor.loader.graph.leaf_nodes())
+        missing = missing_migrations()
     except DatabaseError as error:
         return f"does not answer ({type(error).__name__})", "Start it, and compare DATABASE_URL with where it listens."
     if missing:
-        return f"{len(missing)} migrations are missing", "Run: python manage.py prepare"
+        return f"{missing} migrations are missing", "Run: python manage.py prepare"
     return _clock("its clock", _as_utc(row[0] if row else ""), "Let NTP set the clocks of both machines.")
 
 

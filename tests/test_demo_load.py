@@ -36,6 +36,12 @@ def test_without_a_shop_it_says_so() -> None:
         Customers(f"http://127.0.0.1:{free_port()}")
 
 
+def test_a_shop_that_is_not_well_is_not_called_empty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Customers, "_ask", lambda *asked: (503, {"code": "unavailable"}))
+    with pytest.raises(ShopRefuses, match="answers 503"):
+        Customers("http://127.0.0.1:1")
+
+
 def test_made_up_customers_come_only_to_the_simulator(settings: Any) -> None:
     settings.SIMULATOR = False
     with pytest.raises(CommandError, match="simulator"):

@@ -56,7 +56,9 @@ class Customers:
             status, goods = self._ask("GET", "/api/products/")
         except OSError as error:
             raise ShopRefuses(f"No shop answers at {self.host}:{self.port}; start it with `make run`.") from error
-        if status != 200 or not goods:
+        if status != 200:
+            raise ShopRefuses(f"The shop answers {status}; `python manage.py doctor` says what is wrong.")
+        if not goods:
             raise ShopRefuses("The shop sells nothing; `python manage.py seed_demo` fills its shelf.")
         return [product["sku"] for product in goods if product["price"] <= 4_000] or [goods[0]["sku"]]
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand
-
+from commands import DatabaseCommand
 from payments.management.arguments import add_older_than
 from payments.retention import anonymise_payments
 
 
-class Command(BaseCommand):
+class Command(DatabaseCommand):
     help = "Replace the phone numbers of payments finished more than DAYS ago, for ever; receipts and amounts stay."
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -6,13 +6,13 @@ from argparse import ArgumentParser
 from datetime import date, timedelta
 from typing import Any
 
-from django.core.management.base import BaseCommand
 from django.utils import timezone
 
+from commands import DatabaseCommand
 from payments.books.day import close_day
 
 
-class Command(BaseCommand):
+class Command(DatabaseCommand):
     help = "Compare a day with M-PESA's record and mail the summary to BOOKS_EMAIL; yesterday unless --day is given."
 
     def add_arguments(self, parser: ArgumentParser) -> None:

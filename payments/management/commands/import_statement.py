@@ -6,14 +6,15 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
+from commands import DatabaseCommand
 from payments.books.compare import compare
 from payments.books.statement import StatementError, import_statement
 from payments.models import Reading
 
 
-class Command(BaseCommand):
+class Command(DatabaseCommand):
     help = "Read a statement (CSV) of M-PESA's organisation portal, compare it with our record, and say what differs."
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -6,8 +6,9 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
+from commands import DatabaseCommand
 from payments.books.compare import compare
 from payments.books.pull import pull
 from payments.daraja import operator
@@ -17,7 +18,7 @@ from payments.phone_numbers import InvalidPhoneNumber, normalise_phone_number
 LONGEST = 48  # hours
 
 
-class Command(BaseCommand):
+class Command(DatabaseCommand):
     help = "Pull the payments that M-PESA lists, compare them with our record, and say what differs."
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand
-
+from commands import DatabaseCommand
 from payments.management.arguments import add_older_than
 from payments.retention import purge_callbacks
 
 
-class Command(BaseCommand):
+class Command(DatabaseCommand):
     help = "Empty the bodies of callbacks settled more than DAYS ago; their digest and outcome stay."
 
     def add_arguments(self, parser: ArgumentParser) -> None:

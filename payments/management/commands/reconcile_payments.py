@@ -5,15 +5,18 @@ from __future__ import annotations
 import signal
 import threading
 from argparse import ArgumentParser
+from contextlib import suppress
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
+from django.db import DatabaseError
 
+from commands import DatabaseCommand, refuse_missing_migrations
 from jsonhttp import DATABASE_AWAY
 from payments.reconciler import run_forever, run_pass
 
 
-class Command(BaseCommand):
+class Command(DatabaseCommand):
     help = "Ask Daraja about payments without an answer and expire those that have waited long enough."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -23,6 +26,7 @@ class Command(BaseCommand):
         if not options["loop"]:
             self._pass_once()
             return
+        _refuse_missing_migrations()
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
@@ -32,6 +36,12 @@ class Command(BaseCommand):
         try:
             done = run_pass()
         except DATABASE_AWAY as error:
-            away = f"The database is away or not migrated ({type(error).__name__}): nothing more was done in this pass."
+            _refuse_missing_migrations()
+            away = f"The database is away ({type(error).__name__}): nothing more was done in this pass."
             raise CommandError(away) from error
         self.stdout.write(f"{done} payments were asked about or expired.")
+
+
+def _refuse_missing_migrations() -> None:
+    with suppress(DatabaseError):  # one that is away may be well; the loop waits for it
+        refuse_missing_migrations()

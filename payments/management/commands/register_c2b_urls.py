@@ -3,8 +3,9 @@ from __future__ import annotations
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
+from commands import DatabaseCommand
 from payments.c2b.path import confirmation_url, validation_url
 from payments.c2b.registration import register
 from payments.daraja.c2b import RegisteredBefore
@@ -20,7 +21,7 @@ BEFORE = """Daraja says that the URLs of this shortcode are registered already. 
 If not, delete them on the Daraja portal under Self Services, URL Management, and run this again."""
 
 
-class Command(BaseCommand):
+class Command(DatabaseCommand):
     help = "Tell Daraja where payments by hand are confirmed. Without --yes it only explains what would happen."
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -2,12 +2,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import BaseCommand
-
+from commands import DatabaseCommand
 from shop.demo import seed_catalogue, seed_staff
 
 
-class Command(BaseCommand):
+class Command(DatabaseCommand):
     help = "Fill an empty catalogue with demo goods and, in the simulator, create the staff login."
 
     def handle(self, *args: Any, **options: Any) -> None:
