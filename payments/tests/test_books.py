@@ -65,6 +65,21 @@ def test_the_letter_about_a_day_is_written_once(settings: Any, capsys: Any) -> N
     assert "1 findings open. The books do not match yet." in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "M-PESA's record has not been read for the whole day"),
+        (line("UKK0000100", withdrawn="5", details="Charge"), "The books match: neither has a payment."),
+        (line("UKK0000001", paid_in="1500"), "The books do not match yet."),
+    ],
+)
+def test_a_day_without_payments_is_closed_with_what_is_known_of_it(text: str, said: str, capsys: Any) -> None:
+    if text:
+        compare(read(text))
+    call_command("close_day", day=date(2026, 11, 20))
+    assert said in capsys.readouterr().out
+
+
 def test_a_day_is_closed_though_mpesa_gives_no_list(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.BOOKS_EMAIL = ["books@shop.example"]
 

@@ -9,7 +9,7 @@ from typing import Any
 from django.utils import timezone
 
 from commands import DatabaseCommand
-from payments.books.day import close_day
+from payments.books.day import Day, close_day
 
 
 class Command(DatabaseCommand):
@@ -22,9 +22,18 @@ class Command(DatabaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         day = options["day"] or timezone.localdate() - timedelta(days=1)
         summary = close_day(day, pulls=options["pull"])
-        state = "match" if summary.balances else "do not match yet"
         self.stdout.write(
             f"{day}: ours {summary.ours.payments} payments, KES {summary.ours.amount:,.2f}; "
             f"M-PESA's {summary.theirs.payments}, KES {summary.theirs.amount:,.2f}; "
-            f"{summary.still_open} findings open. The books {state}."
+            f"{summary.still_open} findings open. {_verdict(summary)}"
         )
+
+
+def _verdict(day: Day) -> str:
+    if day.still_open:
+        return "The books do not match yet."
+    if not day.is_covered:
+        return "M-PESA's record has not been read for the whole day: import the statement, then the books are compared."
+    if day.ours.payments == day.theirs.payments == 0:
+        return "The books match: neither has a payment."
+    return "The books match."
