@@ -19,6 +19,7 @@ import environ
 import logs
 import redis_layer
 import reporting
+import sqlite_turns
 from environment import MINIMUM_SECRET_LENGTH, Environment, example_values, is_origin, is_private_origin
 
 BASE_DIR = Path(__file__).resolve().parent
@@ -200,6 +201,7 @@ if _engine.endswith("sqlite3"):
         # DEFERRED transactions that read and then write fail at once with "database is locked".
         "transaction_mode": "IMMEDIATE",
         "timeout": 20,
+        "factory": sqlite_turns.Connection,
         # WAL with synchronous=NORMAL may lose the last commits at a power cut: a payment.
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA busy_timeout=20000;",
     }
