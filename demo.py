@@ -9,6 +9,7 @@ from __future__ import annotations
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import Resolver404, resolve
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.http import require_safe
 
@@ -18,46 +19,46 @@ BOARD = "/admin/payments/live/"
 
 # What the next payments meet: the label, and what the simulator's control API calls it.
 CUSTOMER = [
-    ("decides on the phone", "ask"),
-    ("pays after a second", "paid"),
-    ("cancels", "cancelled"),
-    ("lets it ring", "no_response"),
-    ("types a wrong PIN", "wrong_pin"),
-    ("has too little money", "insufficient_funds"),
-    ("has another request open", "busy"),
-    ("meets a busy M-PESA", "system_busy"),
-    ("is never heard of again", "silent"),
+    (_("decides on the phone"), "ask"),
+    (_("pays after a second"), "paid"),
+    (_("cancels"), "cancelled"),
+    (_("lets it ring"), "no_response"),
+    (_("types a wrong PIN"), "wrong_pin"),
+    (_("has too little money"), "insufficient_funds"),
+    (_("has another request open"), "busy"),
+    (_("meets a busy M-PESA"), "system_busy"),
+    (_("is never heard of again"), "silent"),
 ]
 CALLBACK = [
-    ("comes once", "once"),
-    ("is dropped", "lost"),
-    ("comes 20 s late", "late"),
-    ("comes three times at once", "three_times"),
-    ("comes out of order: failure, then success", "out_of_order"),
-    ("comes before the push is answered", "before_answer"),
-    ("names a wrong amount", "wrong_amount"),
-    ("is cut off in the middle", "malformed"),
-    ("comes after the shop gave up", "after_expiry"),
+    (_("comes once"), "once"),
+    (_("is dropped"), "lost"),
+    (_("comes 20 s late"), "late"),
+    (_("comes three times at once"), "three_times"),
+    (_("comes out of order: failure, then success"), "out_of_order"),
+    (_("comes before the push is answered"), "before_answer"),
+    (_("names a wrong amount"), "wrong_amount"),
+    (_("is cut off in the middle"), "malformed"),
+    (_("comes after the shop gave up"), "after_expiry"),
 ]
 DARAJA = [
-    ("accepts the request", "accepted"),
-    ("is down: an internal error", "internal_error"),
-    ("answers with a web page: 403", "firewall"),
-    ("accepts, but a gateway says 504", "gateway"),
-    ("accepts, but the answer is lost", "lost"),
-    ("has had enough: 429", "throttled"),
-    ("takes 5 s for a new token", "slow_token"),
+    (_("accepts the request"), "accepted"),
+    (_("is down: an internal error"), "internal_error"),
+    (_("answers with a web page: 403"), "firewall"),
+    (_("accepts, but a gateway says 504"), "gateway"),
+    (_("accepts, but the answer is lost"), "lost"),
+    (_("has had enough: 429"), "throttled"),
+    (_("takes 5 s for a new token"), "slow_token"),
 ]
 MENUS = [
-    ("outcome", "The customer", CUSTOMER),
-    ("delivery", "The callback", CALLBACK),
-    ("push", "Daraja", DARAJA),
+    ("outcome", _("The customer"), CUSTOMER),
+    ("delivery", _("The callback"), CALLBACK),
+    ("push", _("Daraja"), DARAJA),
 ]
 LANES = [
-    ("page", "The shop's own page", "until the words are painted"),
-    ("socket", "WebSocket", "the same status document"),
-    ("fast", "Polling every 3 s", ""),
-    ("slow", "Polling every 10 s", ""),
+    ("page", _("The shop's own page"), _("until the words are painted")),
+    ("socket", _("WebSocket"), _("the same status document")),
+    ("fast", _("Polling every 3 s"), ""),
+    ("slow", _("Polling every 10 s"), ""),
 ]
 
 

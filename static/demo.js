@@ -5,6 +5,7 @@
   const byId = (id) => document.getElementById(id);
   const shop = byId("shop");
   const phone = byId("phone");
+  const words = byId("words").dataset; // in the reader's language
   const now = () => Date.now();
   const PAYMENT = /^\/payments\/([0-9a-f-]{36})\/$/;
 
@@ -17,13 +18,13 @@
   // The network of the shop's frame; static/demo-network.js in there asks this object ---------------------------------
 
   const demo = (window.papoDemo = { blocked: false, offline: false, network: null });
-  const sayNetwork = (words) => (byId("network-words").textContent = words);
-  const state = () => (demo.offline ? "Offline: nothing comes or goes." : demo.blocked ? "Sockets are blocked; the page polls." : "Unhurt.");
+  const sayNetwork = (text) => (byId("network-words").textContent = text);
+  const state = () => (demo.offline ? words.offline : demo.blocked ? words.blocked : words.unhurt);
 
   byId("kill").addEventListener("click", () => {
     const open = demo.network?.sockets ?? 0;
     demo.network?.kill();
-    sayNetwork(open ? "The socket was killed; the page opens another." : "The page has no socket open now.");
+    sayNetwork(open ? words.killed : words.noSocket);
   });
 
   byId("block").addEventListener("click", ({ target }) => {
@@ -56,7 +57,7 @@
 
   // The race ----------------------------------------------------------------------------------------------------------
 
-  const sayRace = (words) => (byId("race-words").textContent = words);
+  const sayRace = (text) => (byId("race-words").textContent = text);
   const sums = { page: [], socket: [], fast: [], slow: [] };
   let race = null;
 
@@ -78,10 +79,10 @@
 
     show(zero) {
       const delay = zero ? Math.max(0, (this.doneAt || now()) - zero) : null;
-      const words = delay === null ? "waiting" : delay < 1_000 ? `${Math.round(delay)} ms` : `${(delay / 1_000).toFixed(1)} s`;
+      const shown = delay === null ? words.waiting : delay < 1_000 ? `${Math.round(delay)} ms` : `${(delay / 1_000).toFixed(1)} s`;
       this.row.className = this.doneAt && zero ? "done" : "running";
       this.row.querySelector("progress").value = delay ?? 0;
-      this.row.querySelector(".delay").textContent = words;
+      this.row.querySelector(".delay").textContent = shown;
       this.row.querySelector(".requests").textContent = this.requests;
       return delay;
     }
@@ -163,8 +164,8 @@
         lane.row.querySelector(".average").textContent = mean < 1_000 ? `${Math.round(mean)} ms` : `${(mean / 1_000).toFixed(1)} s`;
       }
       const count = sums.page.length;
-      byId("races").textContent = `Averages over ${count} ${count === 1 ? "payment" : "payments"}.`;
-      sayRace("All four know it. Start another payment, or hurt the network first.");
+      byId("races").textContent = count === 1 ? words.average : words.averages.replace("{count}", count);
+      sayRace(words.known);
     }
 
     stop() {
@@ -188,7 +189,7 @@
     if (page.getElementById("payment")?.dataset.status !== "PENDING") return;
     if (number && !phone.contentWindow.location.pathname.includes(number)) phone.src = `/simulator/phone/${number}/`;
     byId("pay").disabled = !number;
-    sayRace("Four are watching. Type any four digits on the phone.");
+    sayRace(words.watching);
     race = new Race(id, number);
   }
   shop.addEventListener("load", follow);
@@ -207,12 +208,12 @@
     chosen = `07${String(random).padStart(8, "0")}`;
     try {
       const order = await call("POST", "/api/orders/", { items: [{ sku: "kiondo", quantity: 1 }] });
-      if (!order.ok) return sayRace(order.body?.detail ?? "The shop took no order.");
+      if (!order.ok) return sayRace(order.body?.detail ?? words.noOrder);
       phone.src = `/simulator/phone/254${chosen.slice(1)}/`;
       const push = await call("POST", "/payments/stk-push/", { order_id: order.body.order_id, phone_number: chosen });
       const id = push.body?.transaction_id;
       if (id) shop.src = `/payments/${id}/`;
-      else sayRace(push.body?.detail ?? "The shop sent no request.");
+      else sayRace(push.body?.detail ?? words.noRequest);
     } finally {
       target.disabled = false;
     }

@@ -28,6 +28,14 @@ def test_the_demo_may_frame_our_own_pages_and_is_framed_by_nobody(client: Any) -
 
 
 @pytest.mark.django_db
+def test_the_demo_and_the_words_of_its_script_are_there_in_swahili(client: Any) -> None:
+    page = client.get("/demo/", headers={"Accept-Language": "sw"}).text
+    assert '<html lang="sw">' in page
+    for words in ("Anzisha malipo", "anaghairi", 'data-unhurt="Mtandao uko sawa."'):
+        assert words in page
+
+
+@pytest.mark.django_db
 def test_the_frames_of_a_new_visitor_share_one_cookie_for_their_forms(client: Any) -> None:
     """Frames load at once: were each given a cookie of its own, the last would refuse the forms of the others."""
     assert client.get("/demo/").cookies["csrftoken"].value

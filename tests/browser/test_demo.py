@@ -100,6 +100,20 @@ async def test_axe_has_nothing_to_say_about_the_demo(market: RunningServer, open
     assert found.violations_count == 0, json.dumps(found.response["violations"], indent=1)
 
 
-async def test_the_demo_fits_a_small_screen(market: RunningServer, open_page: OpenPage) -> None:
-    page = await open_page(f"{market.base_url}/demo/", viewport={"width": 360, "height": 740})
+async def test_the_demo_can_be_read_in_swahili(market: RunningServer, open_page: OpenPage) -> None:
+    page = await open_page(f"{market.base_url}/demo/", viewport=WIDE)
+    await page.get_by_role("banner").get_by_role("button", name="Kiswahili").click()
+    shop = page.frame_locator("#shop")
+    await page.get_by_role("button", name="Anzisha malipo").click()
+    await expect(shop.locator("h1")).to_have_text("Angalia simu yako")
+    await expect(page.locator("#race-words")).to_have_text(
+        "Njia nne zinafuatilia. Weka tarakimu zozote nne kwenye simu."
+    )
+    await page.locator("#block").click()
+    await expect(page.locator("#network-words")).to_have_text("Miunganisho imezuiwa; ukurasa unauliza wenyewe.")
+
+
+@pytest.mark.parametrize("locale", ["en", "sw"])
+async def test_the_demo_fits_a_small_screen(market: RunningServer, open_page: OpenPage, locale: str) -> None:
+    page = await open_page(f"{market.base_url}/demo/", viewport={"width": 360, "height": 740}, locale=locale)
     assert await page.evaluate("() => document.documentElement.scrollWidth") == 360
