@@ -203,6 +203,23 @@ async def test_axe_has_nothing_to_say_about_the_board(
     assert await page.evaluate(NOTHING_IS_CLIPPED)
 
 
+async def test_on_a_phone_counts_and_alarms_come_first_and_a_payment_takes_two_lines(
+    server: RunningServer, payment: Payment, open_page: OpenPage, staff: dict[str, Any]
+) -> None:
+    await asyncio.to_thread(payment.push.succeed, Amount=1)
+    page = await open_page(f"{server.base_url}{BOARD}", viewport={"width": 360, "height": 740}, **staff)
+    await expect(row_of(page, payment)).to_be_visible()
+    for first in ("#kpis .big >> nth=3", "#attention li >> nth=0"):
+        box = await page.locator(first).bounding_box()
+        assert box
+        assert box["y"] + box["height"] <= 740, first
+    lines = "(row) => new Set([...row.cells].filter((it) => it.offsetParent).map((it) => it.offsetTop)).size"
+    assert await row_of(page, payment).evaluate(lines) == 2
+    await expect(page.locator(".views")).to_be_hidden()
+    await page.locator(".filters summary").click()
+    await expect(page.locator(".views")).to_be_visible()
+
+
 # What it costs ---------------------------------------------------------------------------------------------------
 
 RATE = 20  # callbacks a second
