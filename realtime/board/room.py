@@ -25,6 +25,7 @@ PAINT_EVERY = 0.25  # seconds at least between two paints
 COUNT_EVERY = 1.0  # seconds at least between two counts
 COUNT_AT_REST = 5.0  # seconds between counts when nothing has changed: lamps and the last hour move on
 REMEMBERED = 5_000  # payments whose last painted version is known: the tailer names each several times
+AT_ONCE = 8  # boards that are sent to without a pause: a customer's page may be waiting for its turn
 RETRY = 1.0  # seconds after a paint that the database refused
 
 News = dict[UUID, Change | None]
@@ -122,14 +123,14 @@ class Room:
         try:
             if news:
                 self._is_dirty = True
-                self._show(await read_aside(painter.feed, news, self._looks()))
+                await self._show(await read_aside(painter.feed, news, self._looks()))
             if seen:
                 self._is_dirty = True
-                self._show(await read_aside(painter.seen, seen, self._looks()))
+                await self._show(await read_aside(painter.seen, seen, self._looks()))
             if now - self._counted_at >= (COUNT_EVERY if self._is_dirty or self._counts_again else COUNT_AT_REST):
                 # A count may be one that was shared a moment before the change: one more follows it.
                 self._counts_again, self._is_dirty, self._counted_at = self._is_dirty, False, now
-                self._show_figures(await read_aside(painter.figures, self._looks()))
+                await self._show_figures(await read_aside(painter.figures, self._looks()))
         except Exception:
             # Nothing is lost while the database is away.
             self._news, self._seen = {**news, **self._news}, {**seen, **self._seen}
@@ -139,16 +140,18 @@ class Room:
     def _looks(self) -> set[Look]:
         return {board.look for board in self._boards}
 
-    def _show(self, texts: dict[Look, list[str]]) -> None:
-        for board in list(self._boards):
+    async def _show(self, texts: dict[Look, list[str]]) -> None:
+        for number, board in enumerate(list(self._boards), start=1):
             for text in texts.get(board.look, ()):
                 board.show(text)
+            if number % AT_ONCE == 0:
+                await asyncio.sleep(0)
 
-    def _show_figures(self, texts: dict[Look, painter.Figures]) -> None:
+    async def _show_figures(self, texts: dict[Look, painter.Figures]) -> None:
         """Send the figures where they say something else than the last time."""
         new = {look: [f.text] for look, f in texts.items() if self._figures.get(look) != f.gist}
         self._figures = {look: f.gist for look, f in texts.items()}
-        self._show(new)
+        await self._show(new)
 
 
 room = Room()

@@ -10,6 +10,8 @@ from django.utils.crypto import get_random_string
 
 from realtime import consumers
 from realtime.board import painter, rights, shared
+from realtime.board import room as board_room
+from realtime.board.look import Look
 from realtime.board.room import Room, room
 from realtime.database import read
 from realtime.tests.boards import (
@@ -69,6 +71,29 @@ async def test_one_more_count_follows_the_one_after_a_change(monkeypatch):
     for now in (10.0, 10.5, 11.0, 12.0, 13.0, 16.0):
         await quiet_room._paint(now)
     assert counted == [10.0, 11.0, 16.0]
+
+
+async def test_a_page_has_its_turn_among_the_frames_of_many_boards(monkeypatch):
+    class Board:
+        look = Look()
+
+        def show(self, text):
+            told.append(text)
+
+    told, crowded = [], Room()
+    monkeypatch.setattr(painter, "seen", lambda seconds, looks: {look: ["board"] for look in looks})
+    crowded._boards = {Board() for _number in range(50)}
+    crowded._seen = {"a payment": 0.1}
+    crowded._counted_at = 10.0
+    asyncio.get_running_loop().call_soon(told.append, "page")
+    monkeypatch.setattr(board_room, "read_aside", at_once)
+    await crowded._paint(10.0)
+    assert told.count("board") == 50
+    assert told.index("page") <= board_room.AT_ONCE
+
+
+async def at_once(read, *args):
+    return read(*args)
 
 
 async def test_a_version_is_told_once_however_often_it_is_heard():
