@@ -17,7 +17,7 @@ from uuid import UUID
 import structlog
 from django.contrib.auth.models import AbstractBaseUser
 from django.db.models import Case, Exists, F, OuterRef, Q, QuerySet, Value, When
-from django.db.transaction import atomic
+from django.db.transaction import atomic, on_commit
 
 from payments import clock, receipts, shop_letter
 from payments.amendments import amend, read_with_order
@@ -63,7 +63,7 @@ def transition(
 
     1. One guarded UPDATE with version + 1; a payment under review is completed by staff alone.
     2. For a success the order and its receipt by e-mail, and the event row, in the same database transaction.
-    3. After commit, `transaction_changed`.
+    3. After commit, `transaction_changed`, and a line in the log.
 
     `locked`: the payment, where the caller has locked its order and it in this database transaction.
     """
@@ -81,7 +81,7 @@ def transition(
             _keep_what_does_not_fit(payment, outcome)
             receipts.write_letter(payment)
         announce_change(payment)
-    _log_change(payment, source)
+        on_commit(lambda: _log_change(payment, source), robust=True)  # before it, nothing has changed yet
     return True
 
 

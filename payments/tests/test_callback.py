@@ -24,6 +24,20 @@ def test_success_completes_payment_and_order(post_callback: Any) -> None:
     assert (payment.order.status, payment.order.amount_due) == (Order.Status.PAID, 0)
 
 
+def test_the_log_tells_of_a_change_once_it_is_committed(
+    post_callback: Any, django_capture_on_commit_callbacks: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    def told() -> list[str]:
+        return [line.msg["event"] for line in caplog.records if isinstance(line.msg, dict)]
+
+    with django_capture_on_commit_callbacks() as committed:
+        post_callback(make_transaction())
+    assert "transaction.changed" not in told()
+    for each in committed:
+        each()
+    assert told().count("transaction.changed") == 1
+
+
 def test_a_repeated_callback_is_counted_and_changes_nothing(post_callback: Any) -> None:
     payment = make_transaction()
     for _ in range(3):
