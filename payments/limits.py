@@ -25,7 +25,7 @@ DAY = timedelta(hours=24)
 PER_PHONE = (Limit(3, timedelta(minutes=10)), Limit(6, DAY))
 PER_ORDER = Limit(3, timedelta(minutes=10))
 PER_SESSION = Limit(5, timedelta(minutes=10))
-PER_ADDRESS = Limit(30, timedelta(minutes=10))  # many customers share one: carriers put them behind NAT
+PER_ADDRESS = Limit(100, timedelta(minutes=10))  # many customers share one: carriers put them behind NAT
 REFUSED_ON_THE_PHONE = frozenset({Reason.CANCELLED, Reason.NO_RESPONSE})
 IN_A_ROW = timedelta(hours=1)  # two refusals further apart are two visits, not one nuisance
 AFTER_TWO_REFUSALS = timedelta(minutes=15)

@@ -31,8 +31,9 @@ class Limit:
     within: timedelta
 
 
-ORDERS_PER_ADDRESS = Limit(60, timedelta(minutes=10))
-UNKNOWN_IDS_PER_ADDRESS = Limit(60, timedelta(minutes=1))
+# Carriers put many customers behind one address: these stop a flood, not a busy hour.
+ORDERS_PER_ADDRESS = Limit(200, timedelta(minutes=10))
+UNKNOWN_IDS_PER_ADDRESS = Limit(200, timedelta(minutes=1))
 
 
 class TooOften(Exception):

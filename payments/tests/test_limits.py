@@ -11,6 +11,7 @@ from django.utils import timezone
 from payments.checkout import CheckoutRefused, start_checkout
 from payments.daraja import client
 from payments.documents import document, facts
+from payments.limits import PER_ADDRESS
 from payments.models import PromptGate, Reason, Status, Transaction, UnwantedPhone
 from payments.tests.conftest import FakeDaraja, raising
 from tests.factories import make_order, make_transaction, new_phone_number
@@ -56,8 +57,8 @@ def test_an_order_gets_three_prompts_in_ten_minutes_from_whatever_phones() -> No
     assert _refused(order).code == "too_often"
 
 
-def test_a_session_gets_five_and_an_address_thirty(daraja: FakeDaraja) -> None:
-    for who, most in (({"session_key": "s1"}, 5), ({"address": "41.0.0.9"}, 30)):
+def test_a_session_gets_five_and_an_address_a_hundred(daraja: FakeDaraja) -> None:
+    for who, most in (({"session_key": "s1"}, 5), ({"address": "41.0.0.9"}, 100)):
         for _ in range(most):
             start_checkout(make_order().pk, new_phone_number(), **who)
             Transaction.objects.update(created_at=timezone.now() - timedelta(seconds=2))
@@ -132,13 +133,13 @@ def test_twenty_at_once_do_not_get_past_a_limit_together(daraja: FakeDaraja) -> 
         finally:
             connection.close()
 
-    _asked_before(25, address="41.0.0.9")
+    _asked_before(PER_ADDRESS.most - 5, address="41.0.0.9")
     threads = [threading.Thread(target=ask, args=(make_order().pk, new_phone_number())) for _ in range(20)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert (len(daraja.pushes), refusals) == (25 + 5, ["too_often"] * 15)
+    assert (len(daraja.pushes), refusals) == (PER_ADDRESS.most, ["too_often"] * 15)
 
 
 def _asked_before(count: int, *, address: str) -> None:

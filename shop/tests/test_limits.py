@@ -85,8 +85,8 @@ def test_no_address_is_stored():
     assert "41.90" not in str(list(RateCount.objects.values()))
 
 
-def test_sixty_orders_per_address_in_ten_minutes(tea, monkeypatch):
-    assert Limit(60, timedelta(minutes=10)) == limits.ORDERS_PER_ADDRESS
+def test_two_hundred_orders_per_address_in_ten_minutes(tea, monkeypatch):
+    assert Limit(200, timedelta(minutes=10)) == limits.ORDERS_PER_ADDRESS
     monkeypatch.setattr(limits, "ORDERS_PER_ADDRESS", THREE)
     assert [place().status_code for _time in range(4)] == [201, 201, 201, 429]
     refused = place()
@@ -123,7 +123,7 @@ def test_orders_of_pages_and_programs_count_together(client, tea, monkeypatch):
 
 
 def test_whoever_guesses_orders_is_slowed_down(client, order, monkeypatch):
-    assert Limit(60, timedelta(minutes=1)) == limits.UNKNOWN_IDS_PER_ADDRESS
+    assert Limit(200, timedelta(minutes=1)) == limits.UNKNOWN_IDS_PER_ADDRESS
     monkeypatch.setattr(limits, "UNKNOWN_IDS_PER_ADDRESS", Limit(2, timedelta(minutes=1)))
     assert client.get(f"/orders/{uuid.uuid4()}/").status_code == 404
     assert client.post(f"/orders/{uuid.uuid4()}/cancel/").status_code == 404

@@ -138,10 +138,10 @@ def _passwords(target: Target, tally: Tally) -> Callable[[Caller], bool]:
 LIMITS = (
     Limit("prompts to a phone", 3, False, _phone),
     Limit("prompts for an order", 3, False, _order),
-    Limit("prompts from an address", 30, True, _address),
+    Limit("prompts from an address", 100, True, _address),
     Limit("prompts of a session", 5, False, _session),
-    Limit("orders from an address", 60, True, _orders),
-    Limit("guesses from an address", 60, True, _guesses),
+    Limit("orders from an address", 200, True, _orders),
+    Limit("guesses from an address", 200, True, _guesses),
     Limit("receipts for an order", 5, False, _receipts_of_order),
     Limit("receipts from an address", 20, True, _receipts),
     Limit("passwords for a name from an address", 5, True, _passwords),
@@ -203,7 +203,7 @@ def rate_limits(target: Target, seed: int, inputs: int) -> Tally:
 def _go_at(target: Target, tally: Tally, limit: Limit, way: str) -> int:
     source, at_once, restarts = WAYS[way]
     addresses, ask = source(), limit.begin(target, tally)
-    attempts = AT_ONCE if at_once or limit.most >= 30 else limit.most + 4
+    attempts = max(limit.most + 4, AT_ONCE if at_once else 0)
     callers = [target.caller(addresses()) for _attempt in range(attempts)]
     if at_once:
         with ThreadPoolExecutor(AT_ONCE // 4) as pool:
