@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from decimal import Decimal
 from typing import Any
 
@@ -43,3 +44,21 @@ def really_fails(body: bytes, payment: Transaction) -> bool:
     code, words = told.get("ResultCode"), str(told.get("ResultDesc")).lower()
     is_listed = str(code) in FAILURES and type(code) in {int, str}
     return told.get("CheckoutRequestID") == payment.checkout_request_id and (is_listed or "unable to lock" in words)
+
+
+def really_confirms(body: bytes, receipt: str) -> bool:
+    """Say whether M-PESA answers here that this receipt is 1,500 KES that have come to us."""
+    try:
+        told = json.loads(body.decode("utf-8"), parse_float=Decimal)["Result"]
+        listed = told["ResultParameters"]["ResultParameter"]
+        values = {item["Key"]: item.get("Value") for item in listed}
+        amount = Decimal(str(values.get("Amount")))
+    except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError):
+        return False
+    code, named = told.get("ResultCode"), str(values.get("ReceiptNo"))
+    is_success = code == "0" or (type(code) is int and code == 0)
+    is_another = bool(re.fullmatch(r"[A-Z0-9]{10}", named)) and named != receipt
+    is_ours = str(values.get("CreditPartyName") or "174379").startswith("174379")
+    return (
+        is_success and not is_another and is_ours and amount == 1500 and values.get("TransactionStatus") == "Completed"
+    )

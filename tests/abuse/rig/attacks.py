@@ -34,7 +34,7 @@ ATTACKS = (
     Attack("callback, timing of wrong tokens", 10_000, 2, callbacks.timing),
     Attack("payment by hand: confirmation and validation", 5_000, 5, callbacks.by_hand),
     Attack("result and timeout of a question", 5_000, 5, callbacks.results),
-    Attack("HTTP layer", 600, 1, wire.broken_requests),
+    Attack("HTTP layer", 500, 1, wire.broken_requests),  # at most: each case once
     Attack("stk-push", 5_000, 10, people.pushes),
     Attack("status, page, receipt: guesses and payloads", 2_000, 1, people.pages),
     Attack("WebSocket frames", 5_000, 5, wire.broken_frames),

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import json
 import random
-import statistics
+import secrets
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tests.abuse.bodies import Bodies
 from tests.abuse.rig.caller import Answer, Caller
 from tests.abuse.rig.tally import Tally
 from tests.abuse.rig.target import Target, state_of
+from tests.abuse.rig.timing import SEPARABLE, welch
 
 if TYPE_CHECKING:
-    from payments.models import Transaction
+    from payments.models import Conversation, Transaction
+    from shop.models import Order
 
 VICTIMS = 20  # payments that forgers try to have believed
 LOOK_EVERY = 250  # forgeries
-SEPARABLE = 10.0  # Welch's t from which two means are told apart beyond doubt, on a machine that does other things too
 TRUSTED_ANSWERS = {200, 400, 413}
 
 
@@ -119,7 +121,7 @@ def timing(target: Target, seed: int, inputs: int) -> Tally:
         chosen = dice.choice([near, far])
         answer = tally.saw(caller.post(f"/payments/callback/{chosen}/", b"{}"), chosen, expected={404})
         times[chosen].append(answer.seconds)
-    t = _welch(*(sorted(values)[: int(len(values) * 0.9)] for values in times.values()))
+    t = welch(*(sorted(values)[: int(len(values) * 0.9)] for values in times.values()))
     tally.notes["t"] = round(t, 2)
     if abs(t) > SEPARABLE:
         tally.change(f"the time tells how much of a token is right: t = {t:.1f}")
@@ -129,12 +131,6 @@ def timing(target: Target, seed: int, inputs: int) -> Tally:
 def _wrong_at(token: str, place: int) -> str:
     place %= len(token)
     return token[:place] + ("0" if token[place] != "0" else "1") + token[place + 1 :]
-
-
-def _welch(one: list[float], two: list[float]) -> float:
-    """Return Welch's t of two samples: far from 0, their means differ."""
-    spread = (statistics.variance(one) / len(one) + statistics.variance(two) / len(two)) ** 0.5
-    return (statistics.fmean(one) - statistics.fmean(two)) / spread if spread else 0.0
 
 
 # By hand, and results ---------------------------------------------------------------------------------------------
@@ -165,31 +161,88 @@ def by_hand(target: Target, seed: int, inputs: int) -> Tally:
     return tally
 
 
-def results(target: Target, seed: int, inputs: int) -> Tally:
-    """Post results of questions and reversals with valid tokens, and with those of the other route."""
-    from payments.callback_token import make_callback_token
+@dataclass(frozen=True)
+class _Stake:
+    """An order that a confirmation says to be paid by hand, and our question to M-PESA whether that is true."""
+
+    order: Order
+    receipt: str
+    conversation: Conversation
+
+    def body(self, **changes: Any) -> bytes:
+        """Return M-PESA's word that it is true, or something else."""
+        from payments.tests.test_conversations import result_body
+
+        values = {"DebitPartyName": "254708374126 - WANJIKU", "CreditPartyName": "174379 - Shop", "Amount": 1500}
+        values |= {"TransactionStatus": "Completed", "ReceiptNo": self.receipt}
+        listed = {"ResultParameter": [{"Key": key, "Value": value} for key, value in values.items()]}
+        ids = {"OriginatorConversationID": "29115-1-1", "ConversationID": "AG_20261125_1"}
+        return result_body(**{"ResultParameters": listed, **ids, **changes})
+
+    def state(self) -> tuple[Any, ...]:
+        """Return what the money of the order and the confirmation have come to."""
+        from payments.models import Confirmation, Transaction
+        from shop.models import Order
+
+        paid = Transaction.objects.filter(order=self.order).values_list("status", "amount", "mpesa_receipt_number")
+        order = Order.objects.values_list("status", "amount_paid").get(pk=self.order.pk)
+        return (*order, *paid, Confirmation.objects.filter(trans_id=self.receipt).values_list("state").get())
+
+
+def _stake(target: Target, caller: Caller) -> _Stake:
+    from payments.c2b.path import confirmation_url
     from payments.conversations.asking import begin
     from payments.models import Conversation
-    from payments.tests.test_conversations import result_body
+    from payments.tests.by_hand import confirmation_body
+
+    order, receipt = target.order(), f"UK{secrets.randbelow(10**8):08d}"
+    caller.post(
+        confirmation_url().removeprefix(target.base_url), confirmation_body(order.account_number, 1500, receipt=receipt)
+    )
+    kind = Conversation.Kind.TRANSACTION_STATUS
+    conversation = begin(kind, receipt=receipt, purpose="by_hand", subject=receipt)
+    ids = {"originator_conversation_id": "29115-1-1", "conversation_id": "AG_20261125_1"}
+    Conversation.objects.filter(pk=conversation.pk).update(**ids)
+    return _Stake(order, receipt, conversation)
+
+
+def results(target: Target, seed: int, inputs: int) -> Tally:
+    """Post results of a question with valid tokens, and with those of the other route; only a true one may pay."""
+    from payments.callback_token import make_callback_token
 
     tally, caller, dice = target.tally(), target.caller(), random.Random(seed)
-    payment = target.payment()
-    conversation = begin(
-        Conversation.Kind.TRANSACTION_STATUS, receipt="UKP7R2X0QD", purpose="by_hand", subject="UKP7R2X0QD"
-    )
-    ids = {"originator_conversation_id": "another-1-1", "conversation_id": "AG_another"}
-    Conversation.objects.filter(pk=conversation.pk).update(**ids)
-    bodies = Bodies(seed, json.loads(result_body()))
-    before = state_of([payment.pk])
+    stake = _stake(target, caller)
+    bodies, before = Bodies(seed, json.loads(stake.body())), stake.state()
     for _input in range(inputs):
         route, other = dice.sample(["result", "timeout"], 2)
         body = dice.choice([bodies.generated, bodies.generated, bodies.raw])()
         use = dice.choice([route, route, route, other, ""])
-        token = make_callback_token(conversation.pk, use=use)
+        token = make_callback_token(stake.conversation.pk, use=use)
         expected = TRUSTED_ANSWERS if use == route else {404}
         tally.saw(_post_result(caller, route, token, body), body[:300], expected=expected)
-    _compare(tally, before, state_of([payment.pk]))
+        if (now := stake.state()) != before:
+            _judge_result(tally, caller, stake, body if (route, use) == ("result", "result") else b"", now)
+            stake = _stake(target, caller)
+            bodies.true, before = json.loads(stake.body()), stake.state()
     return tally
+
+
+def _judge_result(tally: Tally, caller: Caller, stake: _Stake, body: bytes, now: tuple[Any, ...]) -> None:
+    """Count money that the body does not bear out, and money that a later denial takes away."""
+    from payments.callback_token import make_callback_token
+    from tests.abuse.truth import really_confirms
+
+    paid = ("PAID", 1500, ("COMPLETED", 1500, stake.receipt), ("counted",))
+    if now == ("OPEN", 0, ("refused",)):
+        return
+    if now != paid or not really_confirms(body, stake.receipt):
+        tally.change(f"{now} after {body[:300]!r}")
+    tally.notes["paid"] = tally.notes.get("paid", 0) + 1
+    denial = stake.body(ResultCode="R000002", ResultDesc="The receipt does not exist")
+    answer = _post_result(caller, "result", make_callback_token(stake.conversation.pk, use="result"), denial)
+    tally.saw(answer, "a denial after the confirmation", expected={200})
+    if stake.state() != paid:
+        tally.change(f"{paid} became {stake.state()} after a denial")
 
 
 def _post_result(caller: Caller, route: str, token: str, body: bytes) -> Answer:

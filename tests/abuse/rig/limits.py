@@ -74,11 +74,9 @@ def _session(target: Target, tally: Tally) -> Callable[[Caller], bool]:
     """Prompt from one session, of whatever address."""
     first = target.caller("41.99.0.1")
     first.get(f"/orders/{target.order().pk}/")
-    cookies: dict[str, str] = first.cookies
 
     def ask(caller: Caller) -> bool:
-        phone, caller.cookies = new_phone(), {**caller.cookies, **cookies}
-        caller.cookies = cookies
+        phone, caller.cookies = new_phone(), first.cookies
         fields = {"order_id": str(target.order().pk), "phone": phone}
         answer = tally.saw(caller.post_form(PUSH, fields), "a prompt of a session", expected={303, 409, 429})
         if answer.status == 303:
@@ -187,9 +185,9 @@ SCENARIOS = [
 
 
 def rate_limits(target: Target, seed: int, inputs: int) -> Tally:
-    """Go at `inputs` of the scenarios, beginning with number `seed`."""
-    tally = target.tally()
-    chosen = [SCENARIOS[(seed + number) % len(SCENARIOS)] for number in range(inputs)]
+    """Go at `inputs` of the scenarios, those that come after the ones of the seeds before."""
+    tally, first = target.tally(), (seed - 1) * inputs
+    chosen = [SCENARIOS[number % len(SCENARIOS)] for number in range(first, first + inputs)]
     for limit, way in chosen:
         succeeded = _go_at(target, tally, limit, way)
         # The last of the wrong passwords is refused itself; a session's first prompt is spent on getting it.

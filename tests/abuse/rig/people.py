@@ -10,11 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from tests.abuse.rig.callbacks import SEPARABLE, _welch
 from tests.abuse.rig.caller import Answer, Caller
 from tests.abuse.rig.markup import is_live
 from tests.abuse.rig.tally import Tally
 from tests.abuse.rig.target import Target, new_phone
+from tests.abuse.rig.timing import SEPARABLE, welch
 
 if TYPE_CHECKING:
     from shop.models import Order
@@ -220,7 +220,7 @@ def logins(target: Target, seed: int, inputs: int) -> Tally:
         caller.get(LOGIN)
         for attempt in range(min(ATTEMPTS, inputs - tally.inputs)):
             _try(tally, caller, name, attempt, times[is_known])
-    t = _welch(*times.values()) if all(len(values) > 1 for values in times.values()) else 0.0
+    t = welch(*times.values()) if all(len(values) > 1 for values in times.values()) else 0.0
     tally.notes["t"], tally.notes["hash, ms"] = round(t, 2), round(statistics.median(times[True]) * 1000)
     if abs(t) > SEPARABLE:
         tally.change(f"the time tells which names there are: t = {t:.1f}")

@@ -208,7 +208,7 @@ def broken_handshakes(target: Target, seed: int, inputs: int) -> Tally:
     foreign = foreign_origins(host.split(":")[1])
     for number in range(inputs):
         headers = list(dice.choice([(), *HANDSHAKES]))
-        origin = foreign[number % len(foreign)] if number % 2 else ""
+        origin = foreign[number // 2 % len(foreign)] if number % 2 else ""
         path = paths[0] if origin else dice.choice(paths)
         headers += [f"Origin: {origin}"] if origin else []
         request = handshake(path, host, *headers)
