@@ -42,14 +42,20 @@ class Proxy:
         self.loop, self.upstreams, self.dice = loop, upstreams, random.Random(seed)
         self.mode = Mode.PASS
         self.port = 0
+        self._server: asyncio.Server | None = None
         self._socket_answer: Callable[[bytes], bytes | None] | None = None
         self._turn = itertools.count()
         self._connections: set[_Connection] = set()
         self._changed = asyncio.Event()
 
     async def listen(self) -> None:
-        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.port = server.sockets[0].getsockname()[1]
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    def stop_listening(self) -> None:
+        """Let nobody come in any more; from the loop's own thread."""
+        if self._server is not None:
+            self._server.close()
 
     def become(self, mode: Mode) -> None:
         """Change how the network behaves, from any thread."""
@@ -158,11 +164,22 @@ class Network:
 
     def __init__(self, seed: int) -> None:
         self.loop, self.seed = asyncio.new_event_loop(), seed
+        self._proxies: list[Proxy] = []
 
     def proxy(self, *upstreams: int) -> Proxy:
         proxy = Proxy(self.loop, [*upstreams], self.seed)
         asyncio.run_coroutine_threadsafe(proxy.listen(), self.loop).result(timeout=5)
+        self._proxies.append(proxy)
         return proxy
+
+    async def end(self) -> None:
+        """End everything that runs on the loop, and let nothing begin on it."""
+        for proxy in self._proxies:
+            proxy.stop_listening()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
 
 
 @contextmanager
@@ -173,14 +190,7 @@ def running_network(seed: int) -> Iterator[Network]:
     try:
         yield network
     finally:
-        asyncio.run_coroutine_threadsafe(_end_everything(), network.loop).result(timeout=10)
+        asyncio.run_coroutine_threadsafe(network.end(), network.loop).result(timeout=10)
         network.loop.call_soon_threadsafe(network.loop.stop)
         thread.join(timeout=5)
         network.loop.close()
-
-
-async def _end_everything() -> None:
-    others = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in others:
-        task.cancel()
-    await asyncio.gather(*others, return_exceptions=True)
