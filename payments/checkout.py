@@ -22,7 +22,7 @@ from payments.documents import document, facts
 from payments.history import open_discrepancy, record
 from payments.inbox import match_orphans
 from payments.limits import Asker
-from payments.models import Discrepancy, Reason, Source, Status, Transaction
+from payments.models import Discrepancy, Reason, Source, Status, Transaction, payments_of
 from payments.phone_numbers import mask
 from payments.reasons import SAME_AMOUNT_AGAIN, next_prompt_at
 from payments.reconciler import ask_about_earlier_attempts
@@ -103,7 +103,7 @@ def _push_or_refuse(payment: Transaction) -> None:
 def _ask_about_earlier_attempts(order_id: UUID, phone_number: str) -> None:
     """Ask, unless no prompt could follow: knocking at a closed door must not use up our questions to Daraja."""
     order = Order.objects.get(pk=order_id)
-    if not order.transactions.filter(status=Status.FAILED).exclude(check_after=None).exists():
+    if not payments_of(order).filter(status=Status.FAILED).exclude(check_after=None).exists():
         return
     if not any(seconds_until(moment) for moment in limits.free_at(order, phone_number)):
         ask_about_earlier_attempts(order_id)
@@ -124,7 +124,7 @@ def _open_payment(order_id: UUID, phone_number: str, asker: Asker) -> tuple[Tran
 def _open_payment_locked(order_id: UUID, phone_number: str, asker: Asker) -> tuple[Transaction, bool]:
     order = Order.objects.select_for_update(of=("self",), no_key=True).get(pk=order_id)
     _refuse_closed_order(order)
-    open_here = order.transactions.filter(status=Status.PENDING).first()
+    open_here = payments_of(order).filter(status=Status.PENDING).first()
     if open_here and open_here.phone_number == phone_number:
         return open_here, False
     if open_here:
@@ -151,7 +151,7 @@ def _refuse_closed_order(order: Order) -> None:
         raise CheckoutRefused(409, "order_paid", _("This order is already paid."))
     if order.status == Order.Status.CANCELLED:
         raise CheckoutRefused(409, "order_cancelled", _("This order was cancelled."))
-    if order.transactions.filter(under_review=True).exists():
+    if payments_of(order).filter(under_review=True).exists():
         raise CheckoutRefused(409, "under_review", _("The shop is checking this payment. Do not pay again."))
 
 
@@ -170,7 +170,7 @@ def _phone_busy() -> str:
 
 def _refuse_too_soon(order: Order, phone_number: str, asker: Asker) -> None:
     """Keep M-PESA's own pauses, where it would refuse or the customer could pay twice, and the shop's limits."""
-    failed = order.transactions.filter(phone_number=phone_number, status=Status.FAILED).order_by("-failed_at").first()
+    failed = payments_of(order).filter(phone_number=phone_number, status=Status.FAILED).order_by("-failed_at").first()
     moments = [next_prompt_at(failed)] if failed else []
     just_paid = _just_paid(phone_number, order.amount_due) if settings.RATE_LIMITS else None
     if just_paid:

@@ -108,7 +108,11 @@ def _waits(payment: Transaction, order: Order) -> dict[str, datetime | None]:
     waits: dict[str, datetime | None] = {"retry_at": None, "elsewhere_at": None, "often_until": None}
     if payment.status != Status.FAILED or payment.under_review or order.status != Order.Status.OPEN:
         return waits
-    others = list(order.transactions.exclude(pk=payment.pk).only("status", "under_review", "expires_at"))
+    others = list(
+        order.transactions.filter(environment=payment.environment)
+        .exclude(pk=payment.pk)
+        .only("status", "under_review", "expires_at")
+    )
     if any(other.under_review for other in others):
         return waits
     open_until = [other.expires_at for other in others if other.status == Status.PENDING]

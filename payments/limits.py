@@ -16,7 +16,7 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from payments.models import Channel, PromptGate, Reason, Source, Status, Transaction, UnwantedPhone
+from payments.models import Channel, PromptGate, Reason, Source, Status, Transaction, UnwantedPhone, payments_of
 from payments.reasons import SAME_AMOUNT_AGAIN
 from shop.limits import Limit, address_digest, digest, seconds_until
 from shop.models import Order
@@ -86,7 +86,7 @@ def free_at(order: Order, phone_number: str) -> list[datetime]:
 
 
 def _prompts_of(order: Order) -> QuerySet[Transaction]:
-    return order.transactions.filter(channel=Channel.STK).exclude(_NEVER_SENT)
+    return payments_of(order).filter(channel=Channel.STK).exclude(_NEVER_SENT)
 
 
 def order_free_at(order: Order) -> list[datetime]:

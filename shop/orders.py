@@ -203,7 +203,7 @@ def cancel_order(order: Order) -> None:
 def _refuse_cancel(order: Order) -> None:
     if order.status == Order.Status.PAID:
         raise OrderNotCancellable(_("This order is already paid. To give it back, ask the shop."))
-    if order.transactions.filter(status="PENDING").exists():
+    if order.transactions.filter(status="PENDING", environment=settings.MPESA_ENVIRONMENT).exists():
         raise OrderNotCancellable(
             _("A payment for this order is open on a phone. Cancel the request there, or wait until it has ended.")
         )

@@ -69,7 +69,7 @@ def cancel_order(order: Order) -> None:
     """Call an unpaid order off; raises `OrderNotCancellable`. The lock is the one that a new payment takes first."""
     with atomic():
         locked = Order.objects.select_for_update(of=("self",), no_key=True).get(pk=order.pk)
-        asked = locked.transactions.filter(status="PENDING").exists()
+        asked = locked.transactions.filter(status="PENDING", environment=settings.MPESA_ENVIRONMENT).exists()
         if locked.status == Order.Status.PAID or locked.amount_paid or asked:
             raise OrderNotCancellable("Money has come for this order, or is being asked for.")
         Order.objects.filter(pk=order.pk).update(status=Order.Status.CANCELLED)

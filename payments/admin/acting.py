@@ -25,7 +25,7 @@ from payments.admin.act_forms import Found, Note, Nothing, Resolution, Why, reso
 from payments.admin.common import user_of
 from payments.desk import acts
 from payments.desk.acts import ActRefused
-from payments.models import Reason, Status, Transaction
+from payments.models import Reason, Status, Transaction, payments_of
 from payments.phone_numbers import mask_local
 from payments.review import Money, ReceiptInUse, complete, leave_unpaid, resolve
 from shop.models import Order
@@ -104,7 +104,7 @@ def _has_phone(payment: Transaction) -> bool:
 
 def _may_be_prompted(payment: Transaction) -> bool:
     is_due = payment.status == Status.FAILED and payment.order.status == "OPEN"
-    return is_due and _has_phone(payment) and not payment.order.transactions.filter(under_review=True).exists()
+    return is_due and _has_phone(payment) and not payments_of(payment.order).filter(under_review=True).exists()
 
 
 def _found_unpaid(payment: Transaction) -> bool:

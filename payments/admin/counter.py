@@ -21,7 +21,7 @@ from pages import capability
 from payments.admin.common import AmountField, user_of
 from payments.desk.acts import ActRefused, prompt
 from payments.documents import facts
-from payments.models import Action, Transaction
+from payments.models import Action, Transaction, payments_of
 from payments.phone_numbers import LONGEST_TYPED, InvalidPhoneNumber, normalise_phone_number
 from payments.receipts import qr_code
 from payments.remembered import remember_typed
@@ -118,7 +118,7 @@ def counter_order(request: HttpRequest, order_id: UUID) -> HttpResponse:
     """Show an order's code until somebody has begun to pay it, then that payment."""
     _may_use_counter(request)
     order = get_object_or_404(Order, pk=order_id)
-    payments = order.transactions.filter(environment=settings.MPESA_ENVIRONMENT)
+    payments = payments_of(order)
     payment = payments.filter(status="COMPLETED").first() or payments.order_by("-created_at").first()
     if payment:
         return _see_other("counter_payment", payment.pk)

@@ -13,7 +13,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from payments import budget
-from payments.models import Confirmation, ReceiptClaim, Status
+from payments.models import Confirmation, ReceiptClaim, Status, payments_of
 from shop.limits import seconds_until
 from shop.models import Order
 
@@ -65,7 +65,7 @@ def announced(order: Order) -> Announced | None:
 def asks_first(order: Order) -> bool:
     """Return whether a form asks first before it has a prompt sent; where one is open, none would be sent anyway."""
     told = announced(order)
-    return bool(told and told.seconds) and not order.transactions.filter(status=Status.PENDING).exists()
+    return bool(told and told.seconds) and not payments_of(order).filter(status=Status.PENDING).exists()
 
 
 def news(order: Order) -> str:

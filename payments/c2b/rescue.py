@@ -20,7 +20,7 @@ from django.utils import timezone
 from payments.c2b.counting import OPEN_STATES, count, holder_of, lock_order
 from payments.c2b.inbox import keep_told
 from payments.c2b.message import Message, may_be_same_phone
-from payments.models import Channel, Confirmation, ReceiptClaim
+from payments.models import Channel, Confirmation, ReceiptClaim, payments_of
 from shop.limits import Limit, address_digest
 from shop.limits import count as count_try
 from shop.models import Order
@@ -99,7 +99,7 @@ def _fits(real: Confirmation, order: Order) -> bool:
         return False
     if real.order_id == order.pk:
         return real.amount <= order.amount_due
-    phones = order.transactions.filter(channel=Channel.STK, environment=settings.MPESA_ENVIRONMENT)
+    phones = payments_of(order).filter(channel=Channel.STK)
     typed = set(phones.values_list("phone_number", flat=True))
     return real.amount == order.amount_due and any(may_be_same_phone(real.msisdn, phone) for phone in typed)
 

@@ -10,7 +10,17 @@ from payments.models.delivery import Delivery
 from payments.models.evidence import Callback, Discrepancy
 from payments.models.export import Export
 from payments.models.mail import Mail
-from payments.models.payment import MADE_UP, Action, Channel, Reason, Source, Status, Transaction, TransactionEvent
+from payments.models.payment import (
+    MADE_UP,
+    Action,
+    Channel,
+    Reason,
+    Source,
+    Status,
+    Transaction,
+    TransactionEvent,
+    payments_of,
+)
 from payments.models.refund import Refund
 
 __all__ = [
@@ -39,4 +49,5 @@ __all__ = [
     "Transaction",
     "TransactionEvent",
     "UnwantedPhone",
+    "payments_of",
 ]

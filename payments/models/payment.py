@@ -139,7 +139,9 @@ class Transaction(models.Model):
         constraints = [
             models.CheckConstraint(condition=Q(amount__range=(1, LARGEST_AMOUNT)), name="amount_within_mpesa"),
             models.UniqueConstraint(
-                fields=["order"], condition=Q(status="PENDING", channel="stk"), name="one_open_payment_per_order"
+                fields=["environment", "order"],
+                condition=Q(status="PENDING", channel="stk"),
+                name="one_open_payment_per_order",
             ),
             models.UniqueConstraint(
                 fields=["account_reference"], condition=Q(channel="stk"), name="account_reference_once_per_prompt"
@@ -210,6 +212,11 @@ class Transaction(models.Model):
     @property
     def currency(self) -> str:
         return CURRENCY
+
+
+def payments_of(order: Order) -> models.QuerySet[Transaction]:
+    """Return the order's payments in this environment of M-PESA; what another one has left open counts for nothing."""
+    return Transaction.objects.filter(order=order, environment=settings.MPESA_ENVIRONMENT)
 
 
 class TransactionEvent(models.Model):

@@ -9,9 +9,12 @@ from django.utils import timezone
 from payments.amendments import put_under_review
 from payments.checkout import CheckoutRefused, start_checkout
 from payments.daraja import client
-from payments.models import Reason, Status, Transaction
+from payments.documents import document, facts
+from payments.models import Reason, Source, Status, Transaction
 from payments.tests.conftest import FakeDaraja, raising
+from payments.transitions import transition
 from shop.models import Order
+from shop.orders import cancel_order
 from tests.factories import make_order, make_transaction
 
 pytestmark = pytest.mark.django_db
@@ -49,6 +52,21 @@ def test_the_same_phone_gets_its_open_payment_and_no_second_prompt(daraja: FakeD
     first = start_checkout(order.pk, PHONE)
     second = start_checkout(order.pk, PHONE)
     assert (second.payment.pk, second.is_new, len(daraja.pushes)) == (first.payment.pk, False, 1)
+
+
+def test_what_another_environment_has_left_on_an_order_holds_nobody_up(daraja: FakeDaraja) -> None:
+    order = make_order()
+    left = {"order": order, "phone_number": PHONE, "environment": "sandbox"}
+    make_transaction(**left)
+    make_transaction(**left, status=Status.FAILED, reason=Reason.BUSY, failed_at=timezone.now())
+    make_transaction(**left, status=Status.FAILED, reason=Reason.UNDER_REVIEW, under_review=True)
+    checkout = start_checkout(order.pk, PHONE)
+    assert (checkout.is_new, checkout.payment.environment, len(daraja.pushes)) == (True, "simulator", 1)
+    transition(checkout.payment.pk, Status.FAILED, source=Source.CALLBACK, reason=Reason.CANCELLED)
+    checkout.payment.refresh_from_db()
+    assert document(facts(checkout.payment))["can_retry"] is True
+    cancel_order(order)
+    assert order.status == Order.Status.CANCELLED
 
 
 def test_another_phone_waits_for_the_open_payment(daraja: FakeDaraja) -> None:

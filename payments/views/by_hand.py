@@ -15,6 +15,7 @@ from middleware import client_address
 from pages import capability, capability_page
 from payments.c2b import rescue
 from payments.c2b.announced import announced
+from payments.models import payments_of
 from payments.views.naming import order_named, parse_uuid
 from shop.limits import TooOften, unknown_page
 from shop.limits import problem as too_often
@@ -42,7 +43,7 @@ def _back(request: HttpRequest, order: Order, told: str) -> HttpResponse:
     """Return to the payment's page, if that was one of this order's, else to the order's."""
     url = reverse("order", args=[order.pk])
     try:
-        payment = order.transactions.filter(pk=parse_uuid(request.POST.get("payment", ""))).first()
+        payment = payments_of(order).filter(pk=parse_uuid(request.POST.get("payment", ""))).first()
     except ValueError:
         payment = None
     if payment is not None:

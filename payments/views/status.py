@@ -5,7 +5,6 @@ from __future__ import annotations
 import uuid
 
 from asgiref.sync import sync_to_async
-from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils.cache import get_conditional_response, patch_vary_headers
 from django.utils.translation import get_language
@@ -16,7 +15,7 @@ from pages import capability, unlisted
 from payments import deliveries, waiting
 from payments.db import keeping_connection
 from payments.documents import Facts, document, facts, is_final, load_facts, poll_after
-from payments.models import Status
+from payments.models import Status, payments_of
 from payments.views.naming import order_named, parse_uuid, refuse_guesser
 from shop.orders import order_document
 
@@ -99,6 +98,6 @@ def _status_response(request: HttpRequest, about: Facts) -> HttpResponse:
 def api_order(request: HttpRequest, order_id: str) -> HttpResponse:
     """GET /api/orders/<order_id>/: the order and the documents of its payments, newest first."""
     order = order_named(request, order_id)
-    payments = order.transactions.filter(environment=settings.MPESA_ENVIRONMENT).select_related("order")
+    payments = payments_of(order).select_related("order")
     told = {**order_document(order), "payments": [document(facts(payment)) for payment in payments]}
     return capability(JsonResponse(told))
