@@ -249,7 +249,9 @@ LANGUAGES = [("en", "English"), ("sw", "Kiswahili")]
 LOCALE_PATHS = [BASE_DIR / "locale"]
 TIME_ZONE = "Africa/Nairobi"
 USE_I18N = True
-NUMBER_GROUPING = 3  # Swahili has no number formats of its own in Django, and money is grouped in both languages
+# Swahili has no formats of its own in Django, so these are; money is grouped in both languages.
+NUMBER_GROUPING = 3
+DATE_FORMAT, TIME_FORMAT, DATETIME_FORMAT = "j M Y", "H:i", "j M Y, H:i"
 USE_TZ = True
 
 # Static files ---------------------------------------------------------------------------------------------------

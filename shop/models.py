@@ -44,6 +44,8 @@ class Product(models.Model):
 
     class Meta:
         ordering = ["position", "name"]
+        verbose_name = _("product")
+        verbose_name_plural = _("products")
         constraints = [
             models.CheckConstraint(condition=Q(price__range=(1, LARGEST_AMOUNT)), name="product_price_within_mpesa")
         ]
@@ -94,6 +96,8 @@ class Order(models.Model):
 
     class Meta:
         ordering = ["-created_at"]
+        verbose_name = _("order")
+        verbose_name_plural = _("orders")
         permissions = [("fulfil_order", "Can pack orders and hand them over")]
         indexes = [
             # What the order desk shows: the waiting ones, the longest first, and those that have just left.

@@ -44,6 +44,8 @@ class Reading(models.Model):
 
     class Meta:
         ordering = ["-started_at"]
+        verbose_name = _("reading")
+        verbose_name_plural = _("readings")
         constraints = [
             models.UniqueConstraint(
                 fields=["environment", "digest"], condition=Q(source="statement"), name="statement_once"
@@ -84,6 +86,8 @@ class Movement(models.Model):
 
     class Meta:
         ordering = ["completed_at", "id"]
+        verbose_name = _("movement")
+        verbose_name_plural = _("movements")
         indexes = [
             models.Index(fields=["environment", "kind", "receipt"], name="movement_by_receipt"),
             models.Index(fields=["environment", "kind", "completed_at"], name="movement_by_time"),
@@ -124,6 +128,8 @@ class Finding(models.Model):
 
     class Meta:
         ordering = ["-happened_at", "id"]
+        verbose_name = _("finding")
+        verbose_name_plural = _("findings")
         indexes = [models.Index(fields=["environment", "happened_at"], name="finding_by_time")]
 
     def __str__(self) -> str:

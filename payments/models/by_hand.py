@@ -54,6 +54,8 @@ class Confirmation(models.Model):
 
     class Meta:
         ordering = ["-id"]
+        verbose_name = _("confirmation")
+        verbose_name_plural = _("confirmations")
         permissions = [("match_confirmation", "Can match money that came by hand to an order")]
         indexes = [
             models.Index(fields=["received_at"], condition=Q(state="received"), name="confirmation_waiting"),
@@ -87,6 +89,8 @@ class ReceiptClaim(models.Model):
 
     class Meta:
         ordering = ["-id"]
+        verbose_name = _("receipt claim")
+        verbose_name_plural = _("receipt claims")
         constraints = [models.UniqueConstraint(fields=["environment", "order", "code"], name="claim_once_per_order")]
         indexes = [
             models.Index(fields=["check_after"], condition=Q(check_after__isnull=False), name="claim_to_check"),

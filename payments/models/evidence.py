@@ -41,6 +41,8 @@ class Callback(models.Model):
 
     class Meta:
         ordering = ["-id"]
+        verbose_name = _("callback")
+        verbose_name_plural = _("callbacks")
         indexes = [
             models.Index(fields=["received_at"], condition=Q(state="received"), name="callback_waiting"),
             models.Index(fields=["environment", "received_at"], condition=Q(trusted=True), name="callback_heard_when"),
@@ -88,6 +90,7 @@ class Discrepancy(models.Model):
 
     class Meta:
         ordering = ["-id"]
+        verbose_name = _("discrepancy")
         verbose_name_plural = _("discrepancies")
         permissions = [("resolve_discrepancy", "Can resolve discrepancies and decide payments under review")]
         constraints = [

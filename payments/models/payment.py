@@ -136,6 +136,8 @@ class Transaction(models.Model):
 
     class Meta:
         ordering = ["-created_at"]
+        verbose_name = _("transaction")
+        verbose_name_plural = _("transactions")
         constraints = [
             models.CheckConstraint(condition=Q(amount__range=(1, LARGEST_AMOUNT)), name="amount_within_mpesa"),
             models.UniqueConstraint(
@@ -237,6 +239,8 @@ class TransactionEvent(models.Model):
 
     class Meta:
         ordering = ["id"]
+        verbose_name = _("transaction event")
+        verbose_name_plural = _("transaction events")
 
     def __str__(self) -> str:
         return f"{self.source}: {self.new_status} {self.reason}".strip()

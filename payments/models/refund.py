@@ -53,6 +53,8 @@ class Refund(models.Model):
 
     class Meta:
         ordering = ["-requested_at"]
+        verbose_name = _("refund")
+        verbose_name_plural = _("refunds")
         constraints = [
             models.CheckConstraint(condition=Q(amount__gte=1), name="refund_of_something"),
             # M-PESA reverses a payment once; a second reversal would be taken for the first (R000001).

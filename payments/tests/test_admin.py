@@ -35,6 +35,16 @@ def test_every_list_opens(staff: Any, post_callback: Any) -> None:
         assert staff.get(f"/admin/payments/{model}/").status_code == 200, model
 
 
+def test_the_admin_names_things_in_swahili(staff: Any, post_callback: Any) -> None:
+    post_callback(make_transaction(), Amount=1)
+    page = staff.get("/admin/", headers={"Accept-Language": "sw"}).text
+    for models in staff.get("/admin/").context["app_list"]:
+        if models["app_label"] in {"payments", "shop"}:
+            assert [model["name"] for model in models["models"] if f">{model['name']}<" in page] == []
+    listed = staff.get("/admin/payments/discrepancy/", headers={"Accept-Language": "sw"}).text
+    assert re.search(r"\d{1,2} [A-Z][a-z]{2} 20\d\d, \d\d:\d\d<", listed)  # not Nov. 26, 2026, 2:05 p.m.
+
+
 @pytest.mark.parametrize(
     "term",
     ["UKN7R2X0QD", "0712 000 777", "+254712000777", "ws_CO_find_me", "{order.number}", "{order.pk}", "{payment.pk}"],
