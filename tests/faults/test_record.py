@@ -10,6 +10,7 @@ import pytest
 from tests.faults import record
 from tests.faults.record import Record, spread, write_lines
 from tests.faults.rig import __main__ as rig
+from tests.faults.rig.profiles import TWO_ON_SERVICES, TWO_ON_SQLITE
 
 
 @pytest.fixture
@@ -44,10 +45,9 @@ def test_seconds_are_shown_by_median_percentile_and_worst(seconds: list[float], 
 
 def test_what_was_done_least_comes_first(results: Record, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rig, "RESULTS", results)
-    sqlite, services = rig.PROFILES[1], rig.PROFILES[3]
-    results.keep({"profile": services.name, "fault": "F11", "seed": 1})
-    results.keep({"profile": sqlite.name, "fault": "F12", "seed": 1})
-    wanted = rig._wanted(sqlite, Namespace(runs=2, faults=["F11", "F12", "F13"]))
+    results.keep({"profile": TWO_ON_SERVICES.name, "fault": "F11", "seed": 1})
+    results.keep({"profile": TWO_ON_SQLITE.name, "fault": "F12", "seed": 1})
+    wanted = rig._wanted(TWO_ON_SQLITE, Namespace(runs=2, faults=["F11", "F12", "F13"]))
     assert [(fault.number, seed) for fault, seed in wanted] == [
         ("F13", 1), ("F11", 1), ("F12", 2), ("F13", 2), ("F11", 2)
     ]  # fmt: skip

@@ -12,7 +12,6 @@ import tempfile
 import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 from tests.faults.many.between import Between
@@ -20,28 +19,14 @@ from tests.faults.many.faults import FAULTS, AnyFault, run
 from tests.faults.many.run import lied_to
 from tests.faults.many.table import write
 from tests.faults.record import Record
-from tests.faults.rig.cluster import Cluster, running_cluster
+from tests.faults.rig.cluster import Cluster
+from tests.faults.rig.profiles import ONE_ON_SQLITE, TWO_ON_SERVICES, TWO_ON_SQLITE, Profile
 
 RESULTS = Record("many.jsonl")
 AT_A_TIME = 25  # payments in a slice
 AT_ONCE = 4  # slices, where a quiet machine can do with twice as many
 SHOWN = 5  # violations of a slice; all of them are kept
-
-
-@dataclass(frozen=True)
-class Profile:
-    """What Papo runs on."""
-
-    name: str
-    workers: int
-    services: bool
-
-
-PROFILES = (
-    Profile("PostgreSQL and Redis, two processes", 2, services=True),
-    Profile("SQLite, two processes", 2, services=False),
-    Profile("SQLite, one process", 1, services=False),
-)
+PROFILES = (TWO_ON_SERVICES, TWO_ON_SQLITE, ONE_ON_SQLITE)
 
 
 def main() -> int:
@@ -75,12 +60,7 @@ def _go_on(profile: Profile, options: argparse.Namespace, *, give_up: float) -> 
         return
     directory = Path(tempfile.mkdtemp(prefix="papo-many-"))
     print(f"{profile.name}: histories in {directory}", flush=True)
-    with (
-        running_cluster(
-            directory, workers=profile.workers, services=profile.services, seed=random.randrange(10**6)
-        ) as cluster,
-        lied_to(cluster) as between,
-    ):
+    with profile.running(directory) as cluster, lied_to(cluster) as between:
         # Every fault a little before any of them more.
         turns = itertools.zip_longest(*([(fault, size) for size in _sizes(missing)] for fault, missing in todo))
         slices = [one for turn in turns for one in turn if one]

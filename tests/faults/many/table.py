@@ -6,17 +6,14 @@ from typing import Any
 
 from tests.faults.many.faults import FAULTS, AnyFault
 from tests.faults.record import spread, write_lines
+from tests.faults.rig.profiles import ONE_ON_SQLITE, TWO_ON_SERVICES, TWO_ON_SQLITE
 
 HEAD = [
     "| Fault | What happens to each payment | Set-up | Payments with a fault of their own | Paid | COMPLETED | FAILED "
     "| Unknowable | Violations | Page after the change, s: median · p99 · worst |",
     "|---|---|---|--:|--:|--:|--:|--:|--:|---|",
 ]
-SHORT = {
-    "PostgreSQL and Redis, two processes": "PostgreSQL",
-    "SQLite, two processes": "SQLite × 2",
-    "SQLite, one process": "SQLite × 1",
-}
+SHORT = {TWO_ON_SERVICES.name: "PostgreSQL", TWO_ON_SQLITE.name: "SQLite × 2", ONE_ON_SQLITE.name: "SQLite × 1"}
 COUNTED = ("payments", "paid", "COMPLETED", "FAILED", "unknowable")
 
 

@@ -6,56 +6,22 @@ It can be stopped at any time and goes on where it was: each finished run is a l
 from __future__ import annotations
 
 import argparse
-import random
 import tempfile
 import time
 import traceback
 from collections import Counter
-from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tests.faults.rig.cluster import Cluster, running_cluster
+from tests.faults.rig.cluster import Cluster
 from tests.faults.rig.faults import FAULTS, clocks
 from tests.faults.rig.faults.fault import Fault, Missed
 from tests.faults.rig.machines import has_disks
+from tests.faults.rig.profiles import PROFILES, Profile
 from tests.faults.rig.results import RESULTS, write_table
 from tests.faults.rig.run import run
 
-
-@dataclass(frozen=True)
-class Profile:
-    """What Papo runs on."""
-
-    name: str
-    workers: int
-    services: bool
-    nginx: bool = False
-    chromium: bool = False
-
-    def can(self, fault: Fault) -> bool:
-        """Return whether the set-up has what the fault needs; the one of four processes is for those that need four.
-
-        Real browsers are for what happens to pages.
-        """
-        if (self.workers > 2) != ("four" in fault.needs):
-            return False
-        if self.chromium and not fault.is_of_pages and "chromium" not in fault.needs:
-            return False
-        has = {"services" if self.services else "sqlite", "two" if self.workers > 1 else "one", "four"}
-        has |= {"chromium"} if self.chromium else set()
-        return fault.needs - {"disks", "clock"} <= has
-
-
-PROFILES = (
-    Profile("SQLite, one process", 1, services=False),
-    Profile("SQLite, two processes", 2, services=False),
-    Profile("SQLite, four processes", 4, services=False),
-    Profile("PostgreSQL and Redis, two processes", 2, services=True),
-    Profile("PostgreSQL and Redis, two processes behind nginx", 2, services=True, nginx=True),
-    Profile("the same behind nginx, with pages in Chromium", 2, services=True, nginx=True, chromium=True),
-)
 LONG_ONES = 5  # times as rarely
 
 
@@ -113,7 +79,7 @@ def _break(profile: Profile, options: argparse.Namespace, *, give_up: float) -> 
         directory = Path(tempfile.mkdtemp(prefix="papo-faults-"))
         print(f"{profile.name}: {len(wanted)} runs, histories in {directory}", flush=True)
         try:
-            with _running(profile, directory) as cluster:
+            with profile.running(directory) as cluster:
                 while wanted and time.monotonic() < give_up:
                     if not _run(cluster, profile, *wanted.pop(0), customers=options.customers):
                         break
@@ -121,17 +87,6 @@ def _break(profile: Profile, options: argparse.Namespace, *, give_up: float) -> 
             print(f"{profile.name}: not begun or not ended well, see {directory}", flush=True)
             traceback.print_exc()
             return
-
-
-def _running(profile: Profile, directory: Path) -> AbstractContextManager[Cluster]:
-    return running_cluster(
-        directory,
-        workers=profile.workers,
-        services=profile.services,
-        nginx=profile.nginx,
-        chromium=profile.chromium,
-        seed=random.randrange(10**6),  # of the proxies' own delays; that of a run decides everything else
-    )
 
 
 def _run(cluster: Cluster, profile: Profile, fault: Fault, seed: int, *, customers: int) -> bool:
