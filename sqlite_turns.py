@@ -11,6 +11,8 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections import defaultdict, deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
@@ -76,13 +78,13 @@ class Connection(sqlite3.Connection):
         try:
             super().commit()
         finally:
-            self.give_back_turn()
+            self._give_back_unless_in_transaction()
 
     def rollback(self) -> None:
         try:
             super().rollback()
         finally:
-            self.give_back_turn()
+            self._give_back_unless_in_transaction()
 
     def close(self) -> None:
         try:
@@ -93,14 +95,22 @@ class Connection(sqlite3.Connection):
     def __del__(self) -> None:
         self._give_back()  # of a thread that has ended in the middle of a transaction, which ends with it
 
-    def take_turn(self) -> None:
-        """Wait for the turn; raises what SQLite raises when the file cannot be had in time."""
-        if not self._turns.take(timeout=self._patience):
-            raise sqlite3.OperationalError("database is locked")
-        self.has_turn = True
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Wait for the turn and keep it for a statement, or for the transaction that it begins or belongs to.
 
-    def give_back_turn(self) -> None:
-        """Give the turn back, unless a transaction goes on."""
+        Raises what SQLite raises when the file cannot be had in time.
+        """
+        if not self.has_turn:
+            if not self._turns.take(timeout=self._patience):
+                raise sqlite3.OperationalError("database is locked")
+            self.has_turn = True
+        try:
+            yield
+        finally:
+            self._give_back_unless_in_transaction()
+
+    def _give_back_unless_in_transaction(self) -> None:
         if not self.in_transaction:
             self._give_back()
 
@@ -114,25 +124,17 @@ class _InTurn(sqlite3.Cursor):
     connection: Connection
 
     def execute(self, sql: str, *values: Any) -> Any:
-        if self.connection.has_turn or not sql.startswith(WRITES):
+        if not sql.startswith(WRITES):
             return super().execute(sql, *values)
-        self.connection.take_turn()
-        try:
+        with self.connection.turn():
             return super().execute(sql, *values)
-        finally:
-            self.connection.give_back_turn()
 
     def executemany(self, sql: str, values: Any) -> Any:
-        if self.connection.has_turn:
+        with self.connection.turn():
             return super().executemany(sql, values)
-        self.connection.take_turn()
-        try:
-            return super().executemany(sql, values)
-        finally:
-            self.connection.give_back_turn()
 
 
 @lru_cache
 def _in_turn(factory: type[sqlite3.Cursor]) -> type[sqlite3.Cursor]:
     """Return Django's kind of cursor, or the driver's own, as one that takes turns."""
-    return type(f"{factory.__name__}InTurn", (_InTurn, factory), {}) if factory is not sqlite3.Cursor else _InTurn
+    return type(f"{factory.__name__}InTurn", (_InTurn, factory), {})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -43,8 +44,10 @@ def connect(tmp_path: Path) -> Iterator[Callable[..., Connection]]:
 
 def _in_line(turns: sqlite_turns.Turns, length: int) -> None:
     """Wait until so many stand in the line."""
+    give_up = time.monotonic() + PATIENCE
     while len(turns._line) < length:
-        threading.Event().wait(0.001)
+        assert time.monotonic() < give_up, "nobody came into the line"
+        time.sleep(0.001)
 
 
 def _come_one_by_one(turns: sqlite_turns.Turns, write: Callable[[int], None]) -> list[threading.Thread]:
