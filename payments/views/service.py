@@ -11,12 +11,14 @@ from django.utils.translation import gettext as _
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 
+from environment import is_listed
 from jsonhttp import problem
 from middleware import client_address
 from payments import health, spool
 from payments.metrics import metrics_text
 from payments.schema import SCHEMA
 
+LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1"))
 FORWARDING_HEADERS = ("HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED", "HTTP_X_REAL_IP", "HTTP_VIA")
 
 
@@ -51,10 +53,7 @@ def _may_read_metrics(request: HttpRequest) -> bool:
         return hmac.compare_digest(given.encode(), f"Bearer {settings.METRICS_TOKEN}".encode())
     if any(header in request.META for header in FORWARDING_HEADERS):
         return False
-    try:
-        return ipaddress.ip_address(client_address(request)).is_loopback
-    except ValueError:
-        return False
+    return is_listed(client_address(request), LOOPBACK)
 
 
 @csrf_exempt
