@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
+from decimal import Decimal
 
 import structlog
 from django.conf import settings
@@ -28,9 +29,9 @@ class Side:
     """What one record says of a day; KES, M-PESA's to the cent."""
 
     payments: int
-    amount: float
+    amount: Decimal
     reversals: int
-    reversed_amount: float
+    reversed_amount: Decimal
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ def _totals(rows: QuerySet, field: str) -> tuple[int, int]:
 
 
 def _side(paid: tuple[int, int], back: tuple[int, int], unit: int) -> Side:
-    return Side(paid[0], paid[1] / unit, back[0], back[1] / unit)
+    return Side(paid[0], Decimal(paid[1]) / unit, back[0], Decimal(back[1]) / unit)
 
 
 def _is_covered(start: datetime, end: datetime) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from datetime import date, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -34,7 +35,12 @@ def test_a_day_balances_when_both_sides_were_read_and_agree() -> None:
     reading = read(line("UKK0000001", paid_in="1500"))
     compare(reading)
     shown = load_day(day)
-    assert (shown.balances, shown.ours.amount, shown.theirs.amount) == (True, 1500, 1500.0)
+    assert (shown.balances, shown.ours.amount, shown.theirs.amount) == (True, 1500, 1500)
+
+
+def test_sums_are_exact_to_the_cent() -> None:
+    compare(read(line("UKK0000001", paid_in="185.10"), line("UKK0000002", paid_in="185.20")))
+    assert load_day(date(2026, 11, 20)).theirs.amount == Decimal("370.30")
 
 
 def test_the_history_of_the_demo_is_in_nobodys_books() -> None:
