@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from typing import Any
 
@@ -22,7 +23,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from logs import redact
-from payments.models import Callback, Confirmation, ConversationResult
+from payments.models import Callback, Confirmation, ConversationResult, Discrepancy
 from payments.search import named, read_amount
 from shop.models import LARGEST_AMOUNT
 
@@ -100,6 +101,11 @@ def body_text(callback: Callback | Confirmation | ConversationResult) -> str:
 
 def folded_body(callback: Callback | Confirmation | ConversationResult) -> SafeString:
     return format_html("<details><summary>{}</summary><pre>{}</pre></details>", _("Show"), body_text(callback))
+
+
+def shown_evidence(found: Discrepancy) -> str:
+    """Return the evidence as staff may read it: Daraja's ids end with the payer's number."""
+    return redact(json.dumps(found.evidence, ensure_ascii=False))
 
 
 def reason_given(request: HttpRequest) -> str:

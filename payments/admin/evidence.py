@@ -10,7 +10,8 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from payments.admin.common import ReadOnly, ask_reason, folded_body, reason_given, user_of
+from logs import redact
+from payments.admin.common import ReadOnly, ask_reason, folded_body, reason_given, shown_evidence, user_of
 from payments.models import Callback, Discrepancy, Transaction, TransactionEvent
 from payments.review import resolve
 from payments.search import named
@@ -27,11 +28,17 @@ class TransactionEventAdmin(ReadOnly):
         "old_status",
         "new_status",
         "reason",
-        "note",
+        "shown_note",
         "result_code",
     )
     list_filter = ("source", "action", "new_status", "reason", "created_at")
     list_select_related = ("transaction", "by")
+    exclude = ("note",)
+    readonly_fields = ("shown_note",)
+
+    @admin.display(description=_("note"))
+    def shown_note(self, event: TransactionEvent) -> str:
+        return redact(event.note)
 
 
 @admin.register(Callback)
@@ -77,7 +84,7 @@ class DiscrepancyAdmin(ReadOnly):
         "kind",
         "blocking",
         "transaction",
-        "evidence",
+        "shown_evidence",
         "resolved_at",
         "resolved_by",
         "resolution",
@@ -85,6 +92,12 @@ class DiscrepancyAdmin(ReadOnly):
     list_filter = (StillOpen, "kind", "blocking", "opened_at")
     list_select_related = ("transaction", "resolved_by")
     actions = ("resolve_with_reason",)
+    exclude = ("evidence", "fingerprint")
+    readonly_fields = ("shown_evidence",)
+
+    @admin.display(description=_("evidence"))
+    def shown_evidence(self, found: Discrepancy) -> str:
+        return shown_evidence(found)
 
     def has_resolve_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("payments.resolve_discrepancy")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from django.contrib import admin
@@ -14,8 +13,8 @@ from django.utils.translation import gettext as _
 from logs import redact
 from payments.admin.act_forms import resolvable
 from payments.admin.acting import ACTS
-from payments.admin.common import body_text
-from payments.models import Action, Callback, Delivery, Discrepancy, Transaction, TransactionEvent
+from payments.admin.common import body_text, shown_evidence
+from payments.models import Action, Callback, Delivery, Transaction, TransactionEvent
 from payments.phone_numbers import mask_local
 from payments.refunds import refundable
 
@@ -90,11 +89,6 @@ def _discrepancies(payment: Transaction) -> list[dict[str, Any]]:
         {"found": found, "evidence": shown_evidence(found), "can_be_resolved": found.pk in can_be_resolved}
         for found in payment.discrepancies.select_related("resolved_by")
     ]
-
-
-def shown_evidence(found: Discrepancy) -> str:
-    """Return the evidence as staff may read it."""
-    return redact(json.dumps(found.evidence, ensure_ascii=False))
 
 
 def _callbacks(payment: Transaction, sees_bodies: bool) -> list[dict[str, Any]]:

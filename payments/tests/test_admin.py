@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import Permission, User
 
-from payments.models import Callback, Discrepancy, PromptGate, Status, Transaction, UnwantedPhone
+from payments.history import record
+from payments.models import Callback, Discrepancy, PromptGate, Source, Status, Transaction, UnwantedPhone
 from payments.tests.conftest import callback_body
 from tests.factories import make_transaction
 
@@ -143,6 +144,19 @@ def test_a_discrepancy_is_resolved_with_a_reason(staff: Any, post_callback: Any)
     staff.post("/admin/payments/discrepancy/", form)
     found.refresh_from_db()
     assert (found.resolution, payment.events.last().source) == ("Known", "staff")
+
+
+def test_evidence_and_notes_tell_nobody_a_whole_number(agent: Any, post_callback: Any) -> None:
+    payment = make_transaction(checkout_request_id="ws_CO_26112026100000712345678")
+    post_callback(payment, CheckoutRequestID="ws_CO_26112026100001798765432")
+    record(payment, source=Source.STAFF, note="She called from 0798 765 432, or 254798765432")
+    found, line = Discrepancy.objects.get(), payment.events.last()
+    for path in ("discrepancy/", f"discrepancy/{found.pk}/change/", "transactionevent/"):
+        page = agent.get(f"/admin/payments/{path}").text
+        assert "798765432" not in page, path
+    page = agent.get(f"/admin/payments/transactionevent/{line.pk}/change/").text
+    assert "254798765432" not in page
+    assert "ws_CO_[redacted]" in agent.get(f"/admin/payments/discrepancy/{found.pk}/change/").text
 
 
 def test_a_stored_body_is_shown_redacted(staff: Any) -> None:
