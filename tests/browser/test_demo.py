@@ -114,6 +114,8 @@ async def test_the_demo_can_be_read_in_swahili(market: RunningServer, open_page:
 
 
 @pytest.mark.parametrize("locale", ["en", "sw"])
-async def test_the_demo_fits_a_small_screen(market: RunningServer, open_page: OpenPage, locale: str) -> None:
-    page = await open_page(f"{market.base_url}/demo/", viewport={"width": 360, "height": 740}, locale=locale)
-    assert await page.evaluate("() => document.documentElement.scrollWidth") == 360
+async def test_the_demo_fits_every_screen(market: RunningServer, open_page: OpenPage, locale: str) -> None:
+    page = await open_page(f"{market.base_url}/demo/", viewport=WIDE, locale=locale)
+    for width in (360, 500, 740, 1024, 1280, 1440):
+        await page.set_viewport_size({"width": width, "height": 740})
+        assert await page.evaluate("() => document.documentElement.scrollWidth") == width
