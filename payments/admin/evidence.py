@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.contrib import admin, messages
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -17,8 +18,15 @@ from payments.review import resolve
 from payments.search import named
 
 
+class OfThisEnvironment(ReadOnly):
+    """Lists what is about this environment's payments; those of another one have no page here."""
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).filter(transaction__environment=settings.MPESA_ENVIRONMENT)
+
+
 @admin.register(TransactionEvent)
-class TransactionEventAdmin(ReadOnly):
+class TransactionEventAdmin(OfThisEnvironment):
     list_display = (
         "created_at",
         "transaction",
@@ -78,7 +86,7 @@ class StillOpen(admin.SimpleListFilter):
 
 
 @admin.register(Discrepancy)
-class DiscrepancyAdmin(ReadOnly):
+class DiscrepancyAdmin(OfThisEnvironment):
     list_display = (
         "opened_at",
         "kind",

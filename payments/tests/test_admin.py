@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import Permission, User
 
-from payments.history import record
+from payments.history import open_discrepancy, record
 from payments.models import Callback, Discrepancy, PromptGate, Source, Status, Transaction, UnwantedPhone
 from payments.tests.conftest import callback_body
 from tests.factories import make_transaction
@@ -157,6 +157,16 @@ def test_evidence_and_notes_tell_nobody_a_whole_number(agent: Any, post_callback
     page = agent.get(f"/admin/payments/transactionevent/{line.pk}/change/").text
     assert "254798765432" not in page
     assert "ws_CO_[redacted]" in agent.get(f"/admin/payments/discrepancy/{found.pk}/change/").text
+
+
+def test_the_lists_hold_what_is_about_this_environment(agent: Any) -> None:
+    here, elsewhere = make_transaction(), make_transaction(environment="sandbox")
+    for payment in (here, elsewhere):
+        record(payment, source=Source.PUSH)
+        open_discrepancy(payment, Discrepancy.Kind.LATE)
+    for model in ("discrepancy", "transactionevent"):
+        found = agent.get(f"/admin/payments/{model}/").context["cl"].queryset
+        assert [row.transaction_id for row in found] == [here.pk], model
 
 
 def test_a_stored_body_is_shown_redacted(staff: Any) -> None:
