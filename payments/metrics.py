@@ -71,20 +71,21 @@ def _due() -> Iterator[Metric]:
 
 
 def _evidence() -> Iterator[Metric]:
+    mine = {"environment": settings.MPESA_ENVIRONMENT}
     callbacks = GaugeMetricFamily("papo_callbacks", "Stored callbacks by state", labels=["state"])
-    for row in Callback.objects.order_by().values("state").annotate(callbacks=Count("id")):
+    for row in Callback.objects.filter(**mine).order_by().values("state").annotate(callbacks=Count("id")):
         callbacks.add_metric([row["state"]], row["callbacks"])
     yield callbacks
     by_hand = GaugeMetricFamily("papo_confirmations", "C2B confirmations by state", labels=["state"])
-    for found in Confirmation.objects.order_by().values("state").annotate(confirmations=Count("id")):
+    for found in Confirmation.objects.filter(**mine).order_by().values("state").annotate(confirmations=Count("id")):
         by_hand.add_metric([found["state"]], found["confirmations"])
     yield by_hand
     claims = GaugeMetricFamily("papo_receipt_claims", "Codes that customers sent, by state", labels=["state"])
-    for said in ReceiptClaim.objects.order_by().values("state").annotate(claims=Count("id")):
+    for said in ReceiptClaim.objects.filter(**mine).order_by().values("state").annotate(claims=Count("id")):
         claims.add_metric([said["state"]], said["claims"])
     yield claims
     waiting_for_staff = GaugeMetricFamily("papo_discrepancies_open", "Unresolved discrepancies", labels=["kind"])
-    unresolved = Discrepancy.objects.filter(resolved_at=None).order_by()
+    unresolved = Discrepancy.objects.filter(resolved_at=None, transaction__environment=mine["environment"]).order_by()
     for finding in unresolved.values("kind").annotate(found=Count("id")):
         waiting_for_staff.add_metric([finding["kind"]], finding["found"])
     yield waiting_for_staff

@@ -1,10 +1,15 @@
-"""`/metrics` is for the bearer of METRICS_TOKEN, or without one for this machine alone; others find nothing there."""
+"""`/metrics` is for the bearer of METRICS_TOKEN, or without one for this machine alone, and about this environment."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
+from django.utils import timezone
+
+from payments.history import open_discrepancy
+from payments.models import Callback, Confirmation, Discrepancy, ReceiptClaim
+from tests.factories import make_transaction
 
 pytestmark = pytest.mark.django_db
 
@@ -32,3 +37,21 @@ def test_with_a_token_only_its_bearer_does(client: Any, settings: Any) -> None:
         assert client.get("/metrics", headers={"Authorization": wrong}).status_code == 404
     right = {"Authorization": "Bearer the-token-of-this-test", "X-Forwarded-For": "41.90.1.2"}
     assert client.get("/metrics", headers=right, REMOTE_ADDR="192.168.1.2").status_code == 200
+
+
+def test_they_count_what_is_of_this_environment(client: Any) -> None:
+    for environment in ("simulator", "sandbox", "sandbox"):
+        payment = make_transaction(environment=environment)
+        open_discrepancy(payment, Discrepancy.Kind.LATE)
+        kept = {"environment": environment, "dedup_key": payment.pk.hex, "body": b"", "received_at": timezone.now()}
+        Callback.objects.create(**kept, digest="", trusted=True)
+        Confirmation.objects.create(**kept, trans_id="UKQ0000001")
+        ReceiptClaim.objects.create(environment=environment, order=payment.order, code="UKQ0000001")
+    shown = client.get("/metrics").text.splitlines()
+    for line in (
+        'papo_discrepancies_open{kind="late"} 1.0',
+        'papo_callbacks{state="received"} 1.0',
+        'papo_confirmations{state="received"} 1.0',
+        'papo_receipt_claims{state="looking"} 1.0',
+    ):
+        assert line in shown, line
