@@ -137,9 +137,9 @@ def _fail(payment: Transaction, by: AbstractBaseUser, why: str) -> bool:
 
 
 def resolve(discrepancy: Discrepancy, *, by: AbstractBaseUser, why: str) -> bool:
-    """Note that a discrepancy has been seen to; one that still blocks its payment needs `decide` instead."""
+    """Note that a discrepancy has been seen to; one that still blocks its payment needs a decision instead."""
     with atomic():
-        # The payment first, as everybody does: the note below writes to it.
+        # The payment before what is found about it: the note below writes to it.
         payments = Transaction.objects.select_for_update(of=("self",), no_key=True)
         payments.filter(pk=discrepancy.transaction_id).values("pk").first()
         still_blocks = Q(blocking=True, transaction__under_review=True)

@@ -21,7 +21,7 @@ class Status(models.TextChoices):
 
 
 class Reason(models.TextChoices):
-    """Why a payment is FAILED; the customer's words for each stand in documents.py."""
+    """Why a payment is FAILED; the customer's words for each stand in reasons.py."""
 
     CANCELLED = "cancelled", _("Cancelled on the phone")
     INSUFFICIENT_FUNDS = "insufficient_funds", _("Not enough money in M-PESA")
@@ -78,8 +78,8 @@ class Transaction(models.Model):
     What came by hand is written and COMPLETED in one database transaction, so it is never seen PENDING; its
     `account_reference` is what the payer typed, its `phone_number` what M-PESA lets us see: `2547*****149`, or nothing.
 
-    `id` is the public, unguessable transaction_id. `status`, `version` and everything the customer is shown change
-    only through `transitions.transition`. `amount`: whole KES.
+    `id` is the public, unguessable transaction_id. `status` changes only through `transitions.transition`, what else
+    the customer is shown only through amendments.py; each raises `version`. `amount`: whole KES.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
