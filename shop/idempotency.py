@@ -24,6 +24,7 @@ from jsonhttp import Problem
 from shop.request_models import IdempotencyKey
 
 KEPT_FOR = timedelta(hours=24)
+FORGOTTEN_AT_ONCE = 100  # keys
 RENEWED_EVERY = 2.0  # seconds; a request that runs says so, however long Daraja takes
 DEAD_AFTER = timedelta(seconds=10)  # one that has not said so for so long died with its process
 _KEY = re.compile(r"[\x20-\x7e]{16,255}")
@@ -78,6 +79,7 @@ def claim(request: HttpRequest, scope: str, body: object) -> Claim:
         )
     digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
     _forget_old(scope, key)
+    _forget_others()
     return _claim(scope, key, digest)
 
 
@@ -100,6 +102,17 @@ def _forget_old(scope: str, key: str) -> None:
     same = IdempotencyKey.objects.filter(scope=scope, key=key)
     same.filter(created_at__lt=timezone.now() - KEPT_FOR).delete()
     same.filter(status_code=None, created_at__lt=timezone.now() - DEAD_AFTER).delete()
+
+
+def _forget_others() -> None:
+    """Forget some keys that are too old: each new one takes away more than it adds, so their number stays bounded."""
+    too_old = IdempotencyKey.objects.filter(created_at__lt=timezone.now() - KEPT_FOR)
+    if not too_old.exists():
+        return
+    with atomic():
+        # Two that come at once must not wait for each other's rows.
+        free = too_old.select_for_update(skip_locked=True).order_by("created_at").values_list("pk", flat=True)
+        too_old.filter(pk__in=list(free[:FORGOTTEN_AT_ONCE])).delete()
 
 
 def renew() -> None:
@@ -135,7 +148,6 @@ def once(scope: str, key: str) -> Iterator[Claim]:
     with atomic():
         row, is_first = IdempotencyKey.objects.get_or_create(scope=scope, key=key)
         if is_first:
-            forgotten = timezone.now() - KEPT_FOR
-            IdempotencyKey.objects.filter(scope=scope, created_at__lt=forgotten).delete()
+            _forget_others()
         with Claim(row) as claim:
             yield claim

@@ -30,6 +30,20 @@ def test_a_repetition_answers_the_same_order_and_places_no_other(client: Any) ->
     assert first.json() == second.json()
 
 
+def test_keys_that_never_come_again_are_forgotten_a_few_at_a_time(client: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr(idempotency, "FORGOTTEN_AT_ONCE", 2)
+    old, young = timezone.now() - timedelta(hours=25), timezone.now() - timedelta(hours=23)
+    for number, moment in enumerate([old, old, old, young]):
+        key = IdempotencyKey.objects.create(scope=f"stk-push:{number}", key=KEY, status_code=201)
+        IdempotencyKey.objects.filter(pk=key.pk).update(created_at=moment)
+    sku = make_product().sku
+    left = []
+    for number in range(3):
+        _order(client, sku, key=f"{KEY}{number}")
+        left.append(IdempotencyKey.objects.filter(scope__startswith="stk-push").count())
+    assert left == [2, 1, 1]
+
+
 def test_another_body_is_refused(client: Any) -> None:
     sku = make_product().sku
     _order(client, sku)
