@@ -34,17 +34,8 @@ STAFF = {  # beside the admin's own pages
     *("admin:payments_refund_prepare", "admin:payments_refund_decide"),
 }
 OF_THE_ADMIN = {
-    *(
-        "index",
-        "logout",
-        "password_change",
-        "password_change_done",
-        "autocomplete",
-        "jsi18n",
-        "view_on_site",
-        "app_list",
-    ),
-    *("auth_user_password_change",),
+    *("index", "logout", "password_change", "password_change_done", "autocomplete", "jsi18n", "view_on_site"),
+    *("app_list", "auth_user_password_change"),
 }
 OF_EVERY_MODEL = ("_changelist", "_add", "_history", "_delete", "_change")
 MODELS = {

@@ -26,15 +26,8 @@ SHAPES = [
     *("--><p4po-{n}>", "]]><p4po-{n}>", "<svg/onp4po{n}=1>", "javascript:p4po{n}()", "<p4po-{n}//"),
     *("<a href=javascript:p4po{n}()>x</a>", "{{{{7*7}}}}p4po{n}", "{{{{ 7|add:42 }}}}p4po{n}", "{{% debug %}}p4po{n}"),
     *("${{7*7}}p4po{n}", "&lt;p4po-{n}&gt;", "%3Cp4po-{n}%3E", "+ADw-p4po-{n}+AD4-", "\u202e<p4po-{n}>"),
-    *(
-        "<p4po-{n}\x0b>",
-        "<\u200bp4po-{n}>",
-        "＜p4po-{n}＞",
-        "=1+{n}+p4po()",
-        "+{n}+p4po()",
-        "-{n}+p4po()",
-        "@SUM({n})p4po",
-    ),
+    *("<p4po-{n}\x0b>", "<\u200bp4po-{n}>", "＜p4po-{n}＞", "=1+{n}+p4po()", "+{n}+p4po()", "-{n}+p4po()"),
+    "@SUM({n})p4po",
     *("\t={n}+p4po()", "\r={n}+p4po()", "=cmd|'/c p4po{n}'!A1", "＝{n}+p4po()", "\n={n}p4po"),
     *("x\r\nBcc: p4po{n}@evil.example", "x\nSubject: p4po{n}", "p4po{n}@example.com,evil@example.com"),
 ]
