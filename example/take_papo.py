@@ -14,8 +14,8 @@ PAPO = EXAMPLE.parent
 APPS = ("payments", "realtime", "simulator")
 MODULES = (
     *("asgi.py", "commands.py", "direct.py", "environment.py", "handlers.py", "jsonhttp.py", "logs.py", "manage.py"),
-    *("middleware.py", "pages.py", "prepared.py", "redis_layer.py", "reporting.py", "sqlite_turns.py"),
-    *("strict_json.py", ".env.example", "requirements.txt"),
+    *("middleware.py", "pages.py", "passwords.py", "prepared.py", "redis_layer.py", "reporting.py"),
+    *("sqlite_turns.py", "strict_json.py", ".env.example", "requirements.txt"),
 )
 UNCHANGED_OF_SHOP = ("context_processors.py", "idempotency.py", "limits.py", "outcomes.py", "request_models.py")
 # Papo's demo and its one-command server fill and serve Papo's own shop; tests stay where they are run.

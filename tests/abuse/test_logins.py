@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import threading
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.contrib.auth.hashers import make_password
 from django.test import Client
+
+import passwords
 
 pytestmark = pytest.mark.django_db
 
@@ -71,6 +76,21 @@ def test_a_logout_ends_the_session_everywhere(client: Client) -> None:
     assert thief.get("/admin/").status_code == 200
     client.post("/admin/logout/")
     assert thief.get("/admin/").status_code == 302
+
+
+def test_a_guess_waits_for_its_turn_and_keeps_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    hashed, closed = threading.Event(), threading.Event()
+    monkeypatch.setattr(passwords, "connection", SimpleNamespace(in_atomic_block=False, close=closed.set))
+    guess = threading.Thread(target=lambda: make_password("a guess") and hashed.set())
+    for _turn in range(passwords.AT_ONCE):
+        passwords._turn.acquire()
+    guess.start()
+    assert closed.wait(10)
+    assert not hashed.wait(0.3)
+    for _turn in range(passwords.AT_ONCE):
+        passwords._turn.release()
+    assert hashed.wait(60)
+    guess.join()
 
 
 @pytest.mark.parametrize(
