@@ -9,7 +9,7 @@ class PaymentsConfig(AppConfig):
     verbose_name = _("Payments")
 
     def ready(self) -> None:
-        from payments import checks  # noqa: F401 - registers the system checks
+        from payments import checks, prompted  # noqa: F401 - they register themselves
         from payments.c2b import asking
         from payments.conversations import register
         from payments.deliveries import note_committed

@@ -14,16 +14,15 @@ from django.db.transaction import atomic
 from django.utils.translation import gettext as _
 
 from payments import clock, limits
-from payments.amendments import put_under_review
 from payments.callback_token import callback_url
 from payments.daraja import client
 from payments.db import release_connection
 from payments.documents import document, facts
-from payments.history import open_discrepancy, record
-from payments.inbox import match_orphans
+from payments.history import record
 from payments.limits import Asker
-from payments.models import Discrepancy, Reason, Source, Status, Transaction, payments_of
+from payments.models import Reason, Source, Status, Transaction, payments_of
 from payments.phone_numbers import mask
+from payments.prompted import keep_ids
 from payments.reasons import SAME_AMOUNT_AGAIN, next_prompt_at
 from payments.reconciler import ask_about_earlier_attempts
 from payments.transitions import begin, transition
@@ -213,12 +212,6 @@ def _insert(order: Order, phone_number: str, asker: Asker) -> Transaction:
     return payment
 
 
-def first_check(payment: Transaction, prompted_at: datetime) -> datetime:
-    """Return when Daraja is first asked: so long after the prompt, and in any case before time runs out."""
-    wanted = prompted_at + timedelta(seconds=settings.MPESA_QUERY_AFTER_SECONDS)
-    return min(wanted, payment.expires_at - timedelta(seconds=min(5, settings.MPESA_EXPIRE_AFTER_SECONDS / 2)))
-
-
 def _push(payment: Transaction) -> None:
     """Have Daraja prompt the phone and keep its ids; whatever it answers, the row tells the truth afterwards."""
     log.info(
@@ -244,36 +237,8 @@ def _push(payment: Transaction) -> None:
     except client.OutcomeUnknown as error:
         record(payment, source=Source.PUSH, note="No usable answer: the prompt may be on the phone")
         raise _unknown(payment) from error
-    _keep_ids(payment, accepted)
-
-
-def _keep_ids(payment: Transaction, accepted: client.PushAccepted) -> None:
-    """Save Daraja's ids, unless a callback that was faster than this answer brought them already."""
-    now = clock.now()
-    ids = {
-        "merchant_request_id": accepted.merchant_request_id or None,
-        "checkout_request_id": accepted.checkout_request_id,
-    }
-    try:
-        with atomic():
-            mine = Transaction.objects.filter(pk=payment.pk)
-            mine.filter(status=Status.PENDING).update(check_after=first_check(payment, now))
-            if not mine.filter(checkout_request_id=None).update(prompted_at=now, **ids):
-                mine.update(prompted_at=now)
-            payment.refresh_from_db()
-            if payment.checkout_request_id != accepted.checkout_request_id:
-                _ids_differ(payment, accepted.checkout_request_id)
-    except IntegrityError:
-        # Daraja gave an id that another payment holds: the token still brings this payment's callback home.
-        Transaction.objects.filter(pk=payment.pk).update(prompted_at=now)
-        _ids_differ(payment, accepted.checkout_request_id)
-    else:
-        match_orphans(accepted.checkout_request_id)
-
-
-def _ids_differ(payment: Transaction, checkout_request_id: str) -> None:
-    open_discrepancy(payment, Discrepancy.Kind.IDS_DIFFER, push_answer=checkout_request_id)
-    put_under_review(payment.pk, source=Source.PUSH, note="Daraja's answer names other ids than its callback")
+    if not keep_ids(payment, accepted):
+        raise _unknown(payment)
 
 
 def _refused(payment: Transaction, refusal: client.DarajaRefused) -> CheckoutRefused:

@@ -2,7 +2,8 @@
 
 One file per process, held by a lock as long as its owner lives; `replay` empties our own file and those of the dead.
 A record is its length, its SHA-256 and its payload, so that one torn by a power cut is seen and skipped. Only
-bodies that came with a valid token, or on a secret path, are written, never with the token or the path.
+bodies that came with a valid token, or on a secret path, are written, never with the token or the path; and the ids
+that Daraja gave to a prompt.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class SpoolFull(Exception):
 
 @dataclass(frozen=True)
 class Arrived:
-    """One body that arrived: for which payment its token spoke, from where and when; `route`: to which URL it came."""
+    """One body that arrived: for which payment its token spoke, from where and when; `route`: who takes it."""
 
     transaction_id: uuid.UUID | None
     body: bytes

@@ -13,7 +13,7 @@ from django.db import DatabaseError, connection, connections
 from django.db.models import Model
 from django.db.transaction import atomic
 
-from payments import checkout
+from payments import prompted
 from payments.daraja.client import PushAccepted
 from payments.models import Transaction
 from payments.transitions import lock
@@ -85,6 +85,6 @@ def test_a_callback_and_the_answer_to_the_push_do_not_wait_for_each_other(monkey
         true(self, *args, **kwargs)
 
     monkeypatch.setattr(Transaction, "refresh_from_db", read)
-    checkout._keep_ids(payment, PushAccepted("29115-1-1", "ws_CO_1"))
+    prompted.keep_ids(payment, PushAccepted("29115-1-1", "ws_CO_1"))
     callbacks[0].result(20)
     assert payment.checkout_request_id == "ws_CO_1"

@@ -113,7 +113,7 @@ def test_a_prompt_that_was_never_asked_for_ends_in_time_and_the_order_stays_paya
     assert make_transaction(order=payment.order).status == Status.PENDING
 
 
-UNSAVED = [("before", "checkout._keep_ids"), ("before", "models.Transaction.refresh_from_db")]
+UNSAVED = [("before", "checkout.keep_ids"), ("before", "models.Transaction.refresh_from_db")]
 
 
 @pytest.mark.parametrize(("when", "function"), UNSAVED)
@@ -129,7 +129,7 @@ def test_a_prompt_whose_ids_were_not_saved_is_completed_by_its_callback(
 
 
 def test_a_prompt_whose_ids_were_saved_is_completed_by_asking(crash: Crash, daraja: FakeDaraja) -> None:
-    payment = _crash_in_push(crash, "after", "checkout._keep_ids")
+    payment = _crash_in_push(crash, "after", "checkout.keep_ids")
     daraja.query = lambda _id: PAID
     assert violations(_live_on(payment, seconds=25)) == []
 

@@ -32,6 +32,7 @@ class Profile:
             return False
         has = {"services" if self.services else "sqlite", "two" if self.workers > 1 else "one", "four"}
         has |= {"chromium"} if self.chromium else set()
+        has |= set() if self.nginx else {"unlimited"}  # nginx limits an address, and our customers have but one
         return fault.needs - {"disks", "clock"} <= has
 
     def running(self, directory: Path) -> AbstractContextManager[Cluster]:

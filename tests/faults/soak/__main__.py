@@ -97,7 +97,7 @@ def _live_through(
     warm_up = min(WARM_UP, minutes / 4) * 60
     at_rest_within = AT_REST_WITHIN if minutes >= 10 else 0
     sampler.phase = "warm-up"
-    with nemesis.at_work(every=warm_up / 5, restarts=False):
+    with nemesis.at_work(every=warm_up / 5, is_warm_up=True):
         crowd.come(rate=rate * RUSH, seconds=warm_up)
     _rest(stack, sampler, "base", at_rest_within)
     sampler.phase = "load"

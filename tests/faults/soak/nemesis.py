@@ -34,13 +34,14 @@ class Nemesis:
         self.stumbled: list[str] = []
 
     @contextmanager
-    def at_work(self, *, every: float, restarts: bool = True) -> Iterator[None]:
+    def at_work(self, *, every: float, is_warm_up: bool = False) -> Iterator[None]:
         """Break something every so many seconds; the end waits until the last thing has healed.
 
-        Without `restarts` no worker is restarted, so that both are as old as the load.
+        In the warm-up both workers stay as old as the load, and keep their sessions: a thread replaces a terminated one
+        only when it is needed again, so that what is at rest would look smaller than it is.
         """
         is_over = threading.Event()
-        thread = threading.Thread(target=self._run, args=(is_over, every, restarts), name="nemesis", daemon=True)
+        thread = threading.Thread(target=self._run, args=(is_over, every, is_warm_up), name="nemesis", daemon=True)
         thread.start()
         try:
             yield
@@ -48,14 +49,15 @@ class Nemesis:
             is_over.set()
             thread.join()
 
-    def _run(self, is_over: threading.Event, every: float, restarts: bool) -> None:
+    def _run(self, is_over: threading.Event, every: float, is_warm_up: bool) -> None:
         faults: dict[str, Callable[[], None]] = {
-            **({"one worker restarted (SIGTERM)": self._restart_worker} if restarts else {}),
             "Redis restarted, away for 3 s": self._restart_redis,
-            "all sessions of PostgreSQL terminated": self._terminate_sessions,
             "Daraja cut off for 15 s": self._cut_daraja_off,
             "every open page's connection reset": self._crowd.reset_pages,
         }
+        if not is_warm_up:
+            faults["one worker restarted (SIGTERM)"] = self._restart_worker
+            faults["all sessions of PostgreSQL terminated"] = self._terminate_sessions
         names = self._dice.sample([*faults], len(faults))
         for name in itertools.cycle(names):
             if is_over.wait(every):

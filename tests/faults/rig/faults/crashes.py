@@ -26,8 +26,8 @@ POINTS = (
     ("before", "signals.transaction_changed.send_robust", TOLD),  # committed, and nobody was told
     ("after", "inbox.settle_callback", TOLD),
     ("before", "checkout.client.stk_push", TOLD),
-    ("before", "checkout._keep_ids", TOLD),  # lost as well, nobody could know of the money
-    ("after", "checkout._keep_ids", tuple(MIXED)),
+    ("before", "checkout.keep_ids", TOLD),  # lost as well, nobody could know of the money
+    ("after", "checkout.keep_ids", tuple(MIXED)),
     ("after", "reconciler._claim", UNTOLD),
     ("before", "reconciler.settle_query", UNTOLD),
     ("after", "reconciler.settle_query", UNTOLD),

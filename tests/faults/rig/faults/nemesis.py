@@ -38,5 +38,6 @@ def _one_after_the_other(cluster: Cluster) -> Iterator[None]:
 
 FAULTS = [
     Fault("F29", "a fault every few seconds for three minutes, two customers a second", _one_after_the_other,
-          is_long=True, customers=CUSTOMERS, spread=LASTS, pages_lose_network=True, may_refuse=True),
+          needs=frozenset({"unlimited"}), is_long=True, customers=CUSTOMERS, spread=LASTS, pages_lose_network=True,
+          may_refuse=True),
 ]  # fmt: skip
