@@ -11,7 +11,7 @@ import pytest
 from django.db import OperationalError
 from django.utils import timezone
 
-from payments import prompted, reconciler, spool
+from payments import db, prompted, reconciler, spool
 from payments.checkout import CheckoutRefused, start_checkout
 from payments.daraja import client
 from payments.models import Discrepancy, Status, Transaction
@@ -30,6 +30,7 @@ def _own_spool(settings: Any, tmp_path: Path) -> Iterator[None]:
     settings.CALLBACK_SPOOL_DIR = tmp_path / "spool"
     yield
     spool.replay(lambda _arrived: None)
+    db.outage.end()
 
 
 @pytest.fixture
