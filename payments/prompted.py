@@ -77,7 +77,7 @@ def _ids_differ(payment: Transaction, checkout_request_id: str) -> None:
 
 def _take(arrived: Arrived) -> None:
     """Save ids that waited on disk, and have Daraja asked at once: what came meanwhile may be lost as well."""
-    payment = Transaction.objects.filter(pk=arrived.transaction_id).first()
+    payment = Transaction.objects.filter(id__in=[arrived.transaction_id]).first()
     if payment is not None:
         _save(payment, PushAccepted(**json.loads(arrived.body)), arrived.received_at)
         ask_now(payment.pk)
