@@ -69,7 +69,7 @@ def seed_history(staff: AbstractBaseUser | None = None) -> int:
     if not settings.SIMULATOR or not products or Transaction.objects.exists():
         return 0
     dice = random.Random(254)  # noqa: S311 - the same day every time
-    with atomic(), unannounced(), _silence():
+    with _silence(), unannounced(), atomic():  # silence until after the commit, of which the log is told
         lives = [_live(at, products, dice) for at in _moments(dice)]
         _settle_odd_ones(lives, dice)
         _fulfil()

@@ -67,6 +67,13 @@ def test_nobody_is_told_of_the_past(django_user_model: Any, django_capture_on_co
     assert heard == []
 
 
+@pytest.mark.django_db(transaction=True)
+def test_the_log_keeps_to_what_happens_today(caplog: pytest.LogCaptureFixture) -> None:
+    seed_catalogue()
+    assert seed_history()
+    assert caplog.records == []
+
+
 def test_it_is_made_once_and_never_where_there_are_payments() -> None:
     seed_catalogue()
     make_transaction()
