@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from django.db import connections
@@ -105,9 +106,16 @@ async def test_a_connection_that_failed_is_not_used_again():
 
 async def test_the_tasks_of_the_servers_loop_are_counted_until_they_end(started):
     background.start()
-    before, is_over = background.task_count(), asyncio.Event()
-    task = asyncio.create_task(is_over.wait())
-    assert await asyncio.to_thread(background.task_count) == before + 1
-    is_over.set()
-    await task
-    assert background.task_count() == before
+    with ThreadPoolExecutor(1) as others:
+
+        def counted() -> int:
+            """Count from another thread while the loop waits, so that no task of the background begins or ends."""
+            return others.submit(background.task_count).result()
+
+        before = counted()
+        task = asyncio.create_task(asyncio.sleep(3600))
+        assert counted() == before + 1
+        task.cancel()
+        await asyncio.wait([task])
+        everybody = asyncio.all_tasks()
+        assert (counted(), task in everybody) == (len(everybody), False)
