@@ -1,6 +1,7 @@
 """What is learnt of a payment or done about it without a change of its status: a receipt, a review, money back.
 
-Each raises the version and leaves its line in the history, in one database transaction, and is announced after it.
+Each leaves its line in the history, in one database transaction, and is announced after it; what the customer's page
+shows differently raises the version, a note of the staff's does not.
 """
 
 from __future__ import annotations

@@ -79,7 +79,7 @@ class Transaction(models.Model):
     `account_reference` is what the payer typed, its `phone_number` what M-PESA lets us see: `2547*****149`, or nothing.
 
     `id` is the public, unguessable transaction_id. `status` changes only through `transitions.transition`, what else
-    the customer is shown only through amendments.py; each raises `version`. `amount`: whole KES.
+    the customer is shown only through amendments.py; both raise `version`. `amount`: whole KES.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
