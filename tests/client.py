@@ -10,9 +10,10 @@ from typing import Any
 import requests
 from websockets.sync.client import ClientConnection, connect
 
+from tests.patience import PATIENCE
+
 # Far above the simulator's own table of numbers, and another one for every payment: one prompt per phone at a time.
 _numbers = itertools.count(100_000)
-PATIENCE = 10  # seconds
 
 
 def new_phone_number() -> str:

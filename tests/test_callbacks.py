@@ -96,7 +96,7 @@ def test_without_a_token_a_success_is_only_a_hint(shop: Shop, payment: Payment, 
 def test_a_hint_makes_the_shop_ask_daraja(shop: Shop, daraja: FakeDaraja, payment: Payment) -> None:
     daraja.on_query = lambda query: query_result(query, 0)
     payment.push.post(payment.push.callback(), url=f"{shop.base_url}/mpesa/stk_push_callback/")
-    assert shop.wait_for(payment.id, "COMPLETED", within=5)["mpesa_receipt_number"] is None
+    assert shop.wait_for(payment.id, "COMPLETED")["mpesa_receipt_number"] is None
 
 
 def test_the_seeds_path_with_the_token_is_as_good(shop: Shop, payment: Payment) -> None:
@@ -119,7 +119,7 @@ def test_a_callback_that_beats_the_push_answer_is_kept(shop: Shop, daraja: FakeD
     order = shop.order()
     answer = shop.push(order["order_id"], new_phone_number())
     assert answer.status_code == 201
-    assert shop.wait_for(answer.json()["transaction_id"], "COMPLETED", within=2)["late"] is False
+    assert shop.wait_for(answer.json()["transaction_id"], "COMPLETED")["late"] is False
     assert shop.order_now(order["order_id"])["status"] == "PAID"
 
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
-from asgiref.testing import ApplicationCommunicator
 from django.test import AsyncClient
 
 from handlers import HttpApplication
+from tests.communicators import Exchange
 from tests.factories import make_transaction
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -23,9 +23,9 @@ def application() -> HttpApplication:
 async def _get(application: HttpApplication, path: str, query: str = "", **headers: str) -> dict[str, Any]:
     pairs = [(b"host", b"127.0.0.1"), *((name.replace("_", "-").encode(), v.encode()) for name, v in headers.items())]
     scope = {"type": "http", "method": "GET", "path": path, "query_string": query.encode(), "headers": pairs}
-    exchange = ApplicationCommunicator(application, {**scope, "client": ("127.0.0.1", 1)})
+    exchange = Exchange(application, {**scope, "client": ("127.0.0.1", 1)})
     await exchange.send_input({"type": "http.request"})
-    start, body = await exchange.receive_output(20), await exchange.receive_output(20)
+    start, body = await exchange.receive_output(), await exchange.receive_output()
     await exchange.wait()
     return {"status": start["status"], "headers": dict(start["headers"]), "body": body["body"]}
 
@@ -59,10 +59,10 @@ async def test_an_unknown_host_is_refused_on_both_ways(application: HttpApplicat
             "query_string": b"",
             "headers": [(b"host", b"evil.example")],
         }
-        exchange = ApplicationCommunicator(application, scope)
+        exchange = Exchange(application, scope)
         await exchange.send_input({"type": "http.request"})
-        assert (await exchange.receive_output(20))["status"] == 400
-        await exchange.receive_output(20)
+        assert (await exchange.receive_output())["status"] == 400
+        await exchange.receive_output()
         await exchange.wait()
 
 
@@ -78,8 +78,8 @@ async def test_a_held_poll_ends_when_its_reader_has_gone(application: HttpApplic
     payment = await sync_to_async(make_transaction)()
     query = f"transaction_id={payment.pk}&since=1&wait=25"
     scope = {"type": "http", "method": "GET", "path": "/payments/status/", "headers": [(b"host", b"127.0.0.1")]}
-    exchange = ApplicationCommunicator(application, {**scope, "query_string": query.encode()})
+    exchange = Exchange(application, {**scope, "query_string": query.encode()})
     await exchange.send_input({"type": "http.request"})
     await exchange.send_input({"type": "http.disconnect"})
-    await exchange.wait(5)
+    await exchange.wait()
     assert waiting.count() == 0

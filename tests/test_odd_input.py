@@ -11,6 +11,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from tests.client import Shop, new_phone_number
 from tests.conftest import Payment
+from tests.patience import PATIENCE
 
 ODD_IDS = [
     "1",
@@ -174,9 +175,9 @@ def test_a_form_that_cannot_be_read_is_refused_like_any_other(shop: Shop, path: 
 
 @pytest.mark.parametrize("path", ["/ws/", "/ws/payments/", "/ws/payments/1/", "/ws/payments/%ff/", "/", "/ws/x/y/z"])
 def test_an_unknown_socket_is_told_not_to_come_back(shop: Shop, path: str) -> None:
-    with connect(f"{shop.base_url.replace('http', 'ws', 1)}{path}", open_timeout=10) as socket:
+    with connect(f"{shop.base_url.replace('http', 'ws', 1)}{path}", open_timeout=PATIENCE) as socket:
         with pytest.raises(ConnectionClosed):
-            socket.recv(timeout=5)
+            socket.recv(timeout=PATIENCE)
         assert socket.close_code == 4404
 
 
@@ -185,7 +186,7 @@ def test_an_unknown_socket_is_told_not_to_come_back(shop: Shop, path: str) -> No
 )
 def test_odd_messages_close_one_socket_and_hurt_nobody(shop: Shop, payment: Payment, message: str | bytes) -> None:
     with shop.socket(payment.id) as socket, shop.socket(payment.id) as bystander:
-        bystander.recv(timeout=5)
+        bystander.recv(timeout=PATIENCE)
         try:
             for _ in range(20):
                 socket.send(message)
@@ -193,7 +194,7 @@ def test_odd_messages_close_one_socket_and_hurt_nobody(shop: Shop, payment: Paym
         except (TimeoutError, ConnectionClosed):
             pass
         payment.push.succeed()
-        assert "COMPLETED" in bystander.recv(timeout=5)
+        assert "COMPLETED" in bystander.recv(timeout=PATIENCE)
     assert shop.get("/healthz").status_code == 200
 
 
@@ -219,7 +220,7 @@ def test_a_huge_message_ends_its_socket_alone(shop: Shop, payment: Payment) -> N
 
 def listen_to_the_end(socket: ClientConnection) -> None:
     while True:
-        socket.recv(timeout=5)
+        socket.recv(timeout=PATIENCE)
 
 
 def test_a_number_is_normalised_or_refused_but_never_an_error(shop: Shop) -> None:

@@ -14,6 +14,7 @@ from websockets.exceptions import ConnectionClosed
 
 from tests.client import Shop, as_stored, new_phone_number, next_document
 from tests.fake_daraja import FakeDaraja, running_daraja
+from tests.patience import PATIENCE
 from tests.server import RunningServer, own_database
 
 Running = tuple[RunningServer, FakeDaraja]
@@ -68,10 +69,10 @@ def test_sigterm_turns_it_red_sends_who_waits_elsewhere_and_finishes_what_runs(w
             next_document(page)
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == 4000
-        assert poll.result(timeout=10).status_code == 200
+        assert poll.result(timeout=PATIENCE).status_code == 200
         release.set()
-        assert push.result(timeout=10).status_code == 201
-    assert server.process.wait(timeout=20) == 0
+        assert push.result(timeout=PATIENCE).status_code == 201
+    assert server.process.wait(timeout=PATIENCE) == 0
     server.process = None
     assert "Traceback" not in server.output
 
@@ -125,7 +126,7 @@ def test_a_wrong_setting_is_refused_in_words(tmp_path: Path) -> None:
     server = RunningServer(tmp_path, command="worker", MPESA_ENVIRONMENT="mainframe")
     server.start(wait=False)
     assert server.process is not None
-    assert server.process.wait(timeout=30) == 1
+    assert server.process.wait(timeout=PATIENCE) == 1
     server.process = None
     assert "MPESA_ENVIRONMENT must be one of" in server.output
     assert "Traceback" not in server.output

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
-from asgiref.testing import ApplicationCommunicator
 from django.test import AsyncClient
 
 from payments import inbox
@@ -14,6 +13,7 @@ from payments.callback_route import CallbackRoute
 from payments.callback_token import make_callback_token
 from payments.models import Callback, Transaction
 from payments.tests.conftest import callback_body
+from tests.communicators import Exchange
 from tests.factories import make_transaction
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -30,10 +30,10 @@ async def _post(path: str, *body: bytes, method: str = "POST", headers: Headers 
     length = str(sum(map(len, body))).encode()
     headers = [(b"host", b"127.0.0.1"), (b"content-length", length)] if headers is None else headers
     scope = {"type": "http", "method": method, "path": path, "headers": headers, "client": ("196.201.214.200", 1)}
-    route = ApplicationCommunicator(CallbackRoute(_went_to_django), scope)
+    route = Exchange(CallbackRoute(_went_to_django), scope)
     for number, part in enumerate(body, start=1):
         await route.send_input({"type": "http.request", "body": part, "more_body": number < len(body)})
-    start, end = await route.receive_output(20), await route.receive_output(20)
+    start, end = await route.receive_output(), await route.receive_output()
     await route.wait()
     return {**start, **end}
 
@@ -120,7 +120,7 @@ async def test_without_a_place_to_keep_it_the_answer_is_503(
 
 async def test_a_sender_that_leaves_half_way_leaves_nothing(payment: Transaction) -> None:
     scope = {"type": "http", "method": "POST", "path": _path(payment), "headers": [HOST, (b"content-length", b"9")]}
-    route = ApplicationCommunicator(CallbackRoute(_went_to_django), scope)
+    route = Exchange(CallbackRoute(_went_to_django), scope)
     await route.send_input({"type": "http.request", "body": b"{}", "more_body": True})
     await route.send_input({"type": "http.disconnect"})
     await route.wait()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from channels.testing import WebsocketCommunicator
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
@@ -15,6 +15,8 @@ from django.test import Client
 
 from realtime.database import read
 from realtime.tests.sockets import communicator
+from tests.communicators import Socket
+from tests.patience import PATIENCE
 
 PATH = "/ws/staff/payments/"
 SEES = "view_transaction"
@@ -45,27 +47,27 @@ async def new_staff(*permissions: str, **fields: Any) -> Client:
 
 
 @asynccontextmanager
-async def board_of(client: Client, query: str = "?format=json") -> AsyncIterator[WebsocketCommunicator]:
+async def board_of(client: Client, query: str = "?format=json") -> AsyncIterator[Socket]:
     socket = communicator(f"{PATH}{query}", headers=headers_of(client))
-    accepted, _ = await socket.connect(timeout=5)
+    accepted, _ = await socket.connect()
     assert accepted
     try:
         yield socket
     finally:
-        await socket.disconnect(timeout=5)
+        await socket.leave()
 
 
-async def next_of(socket: WebsocketCommunicator, kind: str, within: float = 3) -> Any:
-    """Return the next JSON message of a kind; others pass."""
-    while True:
-        message = await socket.receive_json_from(timeout=within)
-        if message["type"] == kind:
-            return message
+async def next_of(socket: Socket, kind: str) -> Any:
+    """Return the next JSON message of a kind; others pass. A board hears of payments from its first totals on."""
+    async with asyncio.timeout(PATIENCE):
+        while (message := await socket.receive_json_from())["type"] != kind:
+            pass
+    return message
 
 
-async def close_code_after_opening(socket: WebsocketCommunicator, within: float = 3) -> int:
+async def close_code_after_opening(socket: Socket) -> int:
     """Return the code with which an open socket is closed; messages pass."""
-    while True:
-        output = await socket.receive_output(timeout=within)
-        if output["type"] == "websocket.close":
-            return int(output["code"])
+    async with asyncio.timeout(PATIENCE):
+        while (output := await socket.receive_output())["type"] != "websocket.close":
+            pass
+    return int(output["code"])

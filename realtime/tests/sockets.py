@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
-from channels.testing import WebsocketCommunicator
 from django.db.models import F
 from django.db.transaction import atomic
 
@@ -19,6 +18,7 @@ from payments.transitions import transition
 from realtime import layer
 from realtime.database import read
 from realtime.routing import websocket_application
+from tests.communicators import Socket
 from tests.factories import make_transaction
 
 Headers = dict[str, str]
@@ -30,9 +30,9 @@ def communicator(
     headers: Headers | None = None,
     address: str = "10.0.0.1",
     application: Any = websocket_application,
-) -> WebsocketCommunicator:
+) -> Socket:
     pairs = [(name.lower().encode(), value.encode()) for name, value in (headers or {}).items()]
-    socket = WebsocketCommunicator(application, path, headers=pairs)
+    socket = Socket(application, path, headers=pairs)
     socket.scope["client"] = [address, 50_000]
     socket.scope["server"] = ["127.0.0.1", 8000]
     return socket
@@ -43,24 +43,22 @@ def path_of(transaction_id: object, query: str = "?format=json") -> str:
 
 
 @asynccontextmanager
-async def watching(
-    payment: Transaction, query: str = "?format=json", **options: Any
-) -> AsyncIterator[WebsocketCommunicator]:
+async def watching(payment: Transaction, query: str = "?format=json", **options: Any) -> AsyncIterator[Socket]:
     """Open the socket of a payment and close it again, as leaving the page does."""
     socket = communicator(path_of(payment.pk, query), **options)
-    accepted, _ = await socket.connect(timeout=5)
+    accepted, _ = await socket.connect()
     assert accepted
     try:
         yield socket
     finally:
-        await socket.disconnect(timeout=5)
+        await socket.leave()
 
 
-async def close_code(socket: WebsocketCommunicator) -> int:
+async def close_code(socket: Socket) -> int:
     """Open a socket that is refused and return its close code; refusals accept first."""
-    accepted, _ = await socket.connect(timeout=5)
+    accepted, _ = await socket.connect()
     assert accepted
-    message = await socket.receive_output(timeout=5)
+    message = await socket.receive_output()
     assert message["type"] == "websocket.close"
     await socket.disconnect()
     return int(message["code"])

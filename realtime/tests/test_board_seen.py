@@ -8,18 +8,20 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from channels.testing import WebsocketCommunicator
 from django.utils import timezone
 
 from payments import deliveries
 from payments.models import Delivery, Transaction
 from payments.signals import ends_seen
+from realtime import broadcast, layer
 from realtime.board import painter, shared
 from realtime.board.look import Look
 from realtime.board.room import Room, room
 from realtime.database import read
 from realtime.tests.boards import SEES, board_of, new_staff
 from realtime.tests.sockets import complete, new_payment
+from tests.communicators import Socket
+from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.usefixtures("in_memory")
 
@@ -58,9 +60,9 @@ async def paid_and_seen(after: float = 0.25) -> Transaction:
     return payment
 
 
-async def next_seen(board: WebsocketCommunicator) -> str:
+async def next_seen(board: Socket) -> str:
     while True:
-        text = await board.receive_from(timeout=5)
+        text = await board.receive_from()
         if 'id="seen"' in text:
             return str(text)
 
@@ -83,7 +85,7 @@ async def test_what_has_only_left_is_not_told(told: list[dict[str, float]]) -> N
 
 async def test_an_open_board_is_told_without_another_change_of_the_payment() -> None:
     async with board_of(await new_staff(SEES), "") as board:
-        await board.receive_from(timeout=5)  # it is in the room
+        await board.receive_from()  # it is in the room
         payment = await paid_and_seen()
         await read(deliveries.flush)
         assert f'<tr data-row="p-{payment.pk}"><td>0.25 s</td></tr>' in await next_seen(board)
@@ -99,7 +101,7 @@ async def test_many_batches_between_two_paints_are_one_text(monkeypatch: pytest.
 
     monkeypatch.setattr(painter, "seen", count)
     async with board_of(await new_staff(SEES), "") as board:
-        await board.receive_from(timeout=5)  # it is in the room
+        await board.receive_from()  # it is in the room
         for number in range(50):
             room.notice_seen({f"{number}": 0.1})
         assert (await next_seen(board)).count("<tr") == 50
@@ -117,7 +119,7 @@ async def test_nothing_is_lost_while_no_thread_answers(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(painter, "seen", away_once)
     async with board_of(await new_staff(SEES), "") as board:
-        await board.receive_from(timeout=5)  # it is in the room
+        await board.receive_from()  # it is in the room
         room.notice_seen({"a": 0.1})
         assert 'data-row="p-a"' in await next_seen(board)
     assert failures
@@ -129,14 +131,16 @@ async def test_nothing_is_kept_for_nobody() -> None:
     assert not empty._seen
 
 
-async def test_a_board_that_is_not_there_holds_up_no_notes(in_memory: Any) -> None:
+async def test_a_layer_that_never_answers_holds_up_no_notes(shared_layer: Any, monkeypatch: Any) -> None:
     async def never(group: str, message: Any) -> None:
         await asyncio.Event().wait()
 
-    in_memory.group_send = never
+    shared_layer.group_send = never
+    monkeypatch.setattr(layer, "CALL_SECONDS", 3600)
     await paid_and_seen()
-    async with asyncio.timeout(0.9):
+    async with asyncio.timeout(PATIENCE):
         assert await read(deliveries.flush) == 1
+    assert broadcast._in_flight
 
 
 def test_only_boards_with_rows_are_told_and_nothing_is_read(django_assert_num_queries: Any) -> None:

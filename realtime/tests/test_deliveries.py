@@ -11,6 +11,7 @@ from payments import deliveries
 from payments.models import Delivery
 from realtime.database import read
 from realtime.tests.sockets import complete, new_payment, watching
+from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.usefixtures("in_memory")
 
@@ -31,7 +32,7 @@ async def _written() -> list[tuple[str, bool, bool, bool]]:
 
 
 async def _until_noted(moment: str) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         while not any(note.moment == moment for note in deliveries._notes):  # noqa: ASYNC110 - a note makes no sound
             await asyncio.sleep(0.01)
 
@@ -42,7 +43,7 @@ async def test_a_page_that_waited_and_paints_is_told_apart() -> None:
         assert (await socket.receive_json_from())["version"] == 1
         await socket.send_json_to({"seen": 1})
         await complete(payment)
-        assert (await socket.receive_json_from(timeout=5))["version"] == 2
+        assert (await socket.receive_json_from())["version"] == 2
         await _until_noted("sent_at")
         assert await _written() == [("socket", True, True, False)]
         await socket.send_json_to({"seen": 2})

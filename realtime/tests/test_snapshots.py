@@ -13,6 +13,7 @@ from realtime import snapshots
 from realtime.database import read
 from realtime.listener import listener
 from realtime.tests.sockets import new_payment, watching
+from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.usefixtures("server_loop")
 
@@ -108,7 +109,7 @@ async def test_fifty_pages_that_open_together_each_show_their_own_payment():
 
     async def amount_shown(payment, number):
         async with watching(payment, address=f"10.0.1.{number}") as socket:
-            return (await socket.receive_json_from(timeout=20))["amount"]
+            return (await socket.receive_json_from())["amount"]
 
     shown = await asyncio.gather(*(amount_shown(payment, number) for number, payment in enumerate(payments)))
     assert shown == list(range(100, 150))
@@ -136,6 +137,6 @@ async def test_who_comes_in_the_very_moment_in_which_the_last_reader_ends_is_rea
         return found
 
     monkeypatch.setattr(snapshots, "read", read_and_have_another_come)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         assert await snapshots.snapshots().of(keys[0])
         assert await later[0]

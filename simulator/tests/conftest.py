@@ -14,8 +14,8 @@ import pytest
 from django.test import Client
 
 from simulator import courier, identifiers
+from tests.patience import PATIENCE
 
-PATIENCE = 5  # seconds until something that should come is missed
 PHONE = "254722000001"
 
 
