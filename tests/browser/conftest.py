@@ -19,8 +19,9 @@ from tests.server import RunningServer
 OpenPage = Callable[..., Awaitable[Page]]
 NO_SANDBOX = "--no-sandbox"  # Chromium as root refuses to start otherwise
 PATIENCE = 10_000  # milliseconds
-AT_ONCE = 2_500  # milliseconds: sooner than the next poll, so it was pushed
-expect.set_options(timeout=15_000)  # what is not a matter of speed may wait for a busy machine
+AT_ONCE = 10_000  # milliseconds: sooner than a heartbeat, and a live page does not poll, so it was pushed
+CONVERGED = 15_000  # milliseconds; promised are five, which `make faults` measures: a browser may wait for its turn
+expect.set_options(timeout=15_000)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -10,14 +10,13 @@ import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import FrameLocator, Page, expect
 
-from tests.browser.conftest import Complaints, OpenPage
+from tests.browser.conftest import CONVERGED, Complaints, OpenPage
 from tests.server import RunningServer, running_server
 
 pytestmark = pytest.mark.browser
 
 WIDE = {"width": 1340, "height": 900}
 LANES = ("page", "socket", "fast", "slow")
-CONVERGED = 5_000  # milliseconds
 
 
 @pytest.fixture(scope="module")

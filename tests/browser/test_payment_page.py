@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Page, WebSocketRoute, expect
 
-from tests.browser.conftest import AT_ONCE, Complaints, OpenPage
+from tests.browser.conftest import AT_ONCE, CONVERGED, Complaints, OpenPage
 from tests.client import Shop, new_phone_number
 from tests.conftest import Payment, start_payment
 from tests.fake_daraja import FakeDaraja
@@ -17,7 +17,6 @@ from tests.server import RunningServer, running_server
 
 pytestmark = pytest.mark.browser
 
-CONVERGED = 5_000  # milliseconds after the network or the server is back: promise 6 of the contract
 A_CUT_NETWORK = ("WebSocket connection to", "htmx:ws:error", "Failed to load resource")
 NO_SOCKETS = """
 class Blocked extends EventTarget {
@@ -37,8 +36,8 @@ def address(server: RunningServer, payment: Payment) -> str:
     return f"{server.base_url}/payments/{payment.id}/"
 
 
-async def is_live(page: Page, *, within: float = CONVERGED) -> None:
-    await expect(page.locator("html")).to_have_attribute("data-connection", "live", timeout=within)
+async def is_live(page: Page) -> None:
+    await expect(page.locator("html")).to_have_attribute("data-connection", "live")
 
 
 async def says(page: Page, heading: str, *, within: float = AT_ONCE) -> None:
@@ -76,7 +75,7 @@ async def test_twenty_fresh_browsers_all_open_their_socket(server, shop, daraja,
         payment = start_payment(shop, daraja)
         for _ in range(10):
             page = await open_page(address(server, payment))
-            await is_live(page, within=3_000)
+            await is_live(page)
             await page.context.close()
 
 
@@ -148,7 +147,7 @@ async def test_with_sockets_blocked_the_page_polls_and_turns_green(
     await expect(page.locator("html")).to_have_attribute("data-connection", "polling")
     await expect(page.locator(".connection").get_by_text("Updating every few seconds.")).to_be_visible()
     await pay(payment)
-    await says(page, "Payment received", within=4_000)
+    await says(page, "Payment received", within=CONVERGED)
 
 
 async def test_a_socket_that_opens_and_stays_silent_is_not_trusted(server, payment, open_page: OpenPage):
@@ -160,7 +159,7 @@ async def test_a_socket_that_opens_and_stays_silent_is_not_trusted(server, payme
     await page.goto(address(server, payment))
     await expect(page.locator("html")).to_have_attribute("data-connection", "polling")
     await pay(payment)
-    await says(page, "Payment received", within=4_000)
+    await says(page, "Payment received", within=CONVERGED)
 
 
 async def test_polling_ends_when_the_socket_speaks(server, payment, open_page: OpenPage, complaints: Complaints):
@@ -215,7 +214,7 @@ async def test_without_javascript_the_page_refreshes_itself_and_ends_on_a_stable
     await says(page, "Check your phone")
     await expect(page.get_by_role("link", name="Check status")).to_be_visible()
     await pay(payment)
-    await says(page, "Payment received", within=8_000)
+    await says(page, "Payment received", within=CONVERGED)
     await expect(page.locator("meta[http-equiv=refresh]")).to_have_count(0)
     await expect(page.get_by_role("button", name="Copy")).to_be_hidden()
 
@@ -237,7 +236,7 @@ async def test_the_page_outlives_its_server(
         await asyncio.to_thread(server.kill)
         await expect(page.locator("html")).to_have_attribute("data-connection", "reconnecting")
         await asyncio.to_thread(server.start)
-        await is_live(page, within=CONVERGED)
+        await is_live(page)
         await pay(payment)
         await says(page, "Payment received")
         assert await was_never_reloaded(page)

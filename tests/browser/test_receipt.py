@@ -11,7 +11,7 @@ import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import expect
 
-from tests.browser.conftest import Complaints, OpenPage
+from tests.browser.conftest import CONVERGED, Complaints, OpenPage
 from tests.browser.test_payment_page import A_CUT_NETWORK, NO_SOCKETS, address, is_live, pay, says
 from tests.conftest import Payment
 from tests.server import RunningServer
@@ -90,5 +90,5 @@ async def test_a_page_that_polled_for_the_end_says_so_too(server, payment, open_
     await page.goto(address(server, payment))
     await expect(page.locator("html")).to_have_attribute("data-connection", "polling")
     await pay(payment)
-    await says(page, "Payment received", within=4_000)
+    await says(page, "Payment received", within=CONVERGED)
     assert await _written(server, payment) == ("poll", 1, 1, 1, 1)
