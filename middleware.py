@@ -84,6 +84,7 @@ def _request_id(headers: list[tuple[bytes, bytes]]) -> str:
 
 POLLS = "/payments/status/"
 LARGEST_BODY = 1024 * 1024  # bytes; the views allow less
+LARGEST_SOCKET_MESSAGE = 4096  # bytes; pages send {"seen": 3}, and each server refuses more itself
 
 
 class BoundedBodies:

@@ -16,10 +16,9 @@ from daphne.ws_protocol import WebSocketFactory, WebSocketProtocol
 from twisted.internet.defer import Deferred
 
 from jsonhttp import problem
-from middleware import LARGEST_BODY, headers_of
+from middleware import LARGEST_BODY, LARGEST_SOCKET_MESSAGE, headers_of
 from realtime import life
 
-LARGEST_SOCKET_MESSAGE = 4096  # bytes; pages send {"seen": 3}
 REQUEST_TIMEOUT = 60  # seconds, more than twice the longest held poll
 
 

@@ -12,11 +12,11 @@ import structlog
 import uvicorn
 from django.conf import settings
 
+from middleware import LARGEST_SOCKET_MESSAGE
 from realtime import life
 
 log = structlog.get_logger(__name__)
 
-LARGEST_SOCKET_MESSAGE = 4096  # bytes; pages send {"seen": 3}
 # New objects, then walks of the young, then of the middle-aged, before each generation is walked. A walk is a pause, so
 # there are few. But each request leaves a ring behind it, and those that were being answered during a walk are found
 # only by one of the next generation: with 50 for the second, 44 minutes at 3 payments a second left 19 MiB of them.
