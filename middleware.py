@@ -13,7 +13,7 @@ import structlog
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.conf import settings
 from django.core.exceptions import BadRequest
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.middleware.security import SecurityMiddleware
 from django.utils.decorators import sync_and_async_middleware
 from whitenoise.middleware import WhiteNoiseMiddleware
@@ -83,6 +83,7 @@ def _request_id(headers: list[tuple[bytes, bytes]]) -> str:
 
 
 POLLS = "/payments/status/"
+HINTS = "/mpesa/stk_push_callback/"
 LARGEST_BODY = 1024 * 1024  # bytes; the views allow less
 LARGEST_SOCKET_MESSAGE = 4096  # bytes; pages send {"seen": 3}, and each server refuses more itself
 
@@ -215,15 +216,19 @@ def _headers_of_every_answer() -> list[tuple[bytes, bytes]]:
 
 @sync_and_async_middleware
 def refuse_nul(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Any]:
-    """Refuse an address or a cookie that holds NUL, which PostgreSQL takes in no text: 400, where it would be 500.
+    """Refuse a query or a cookie that holds NUL, which PostgreSQL takes in no text: 400, where it would be 500.
 
-    Fields of forms and of JSON are looked at where they are read, and so is what a poll asks for: 404 there.
+    An address that holds it is nobody's: 404, as any unknown one. Fields of forms and of JSON are looked at where they
+    are read, and so is what a poll asks for: 404 there. A hint, which is answered alike in every case, reads neither.
     """
 
     def look_at(request: HttpRequest) -> None:
-        query = "" if request.path_info == POLLS else request.META["QUERY_STRING"]
-        if holds_nul(request.path_info, query, request.META.get("HTTP_COOKIE", "")):
+        path, query, cookies = request.path_info, request.META["QUERY_STRING"], request.META.get("HTTP_COOKIE", "")
+        is_hint = path.startswith(HINTS)
+        if holds_nul(cookies) or (holds_nul(query) and not is_hint and path != POLLS):
             raise BadRequest("NUL")
+        if holds_nul(path) and not is_hint:
+            raise Http404
 
     def middleware(request: HttpRequest) -> HttpResponse:
         look_at(request)

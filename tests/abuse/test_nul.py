@@ -50,8 +50,22 @@ def test_an_address_may_hold_it(boss: Client) -> None:
         assert boss.get(path).status_code < 500, path
 
 
+@pytest.mark.parametrize("nul", ["%00", "%2500"])
+def test_an_address_that_holds_it_is_as_unknown_as_any_other(client: Client, nul: str) -> None:
+    for route in ("/", "/orders/", "/payments/", "/api/orders/", "/payments/callback/"):
+        path = f"{route}{nul}/"
+        unknown = client.post(path) if "callback" in path else client.get(path)
+        assert unknown.status_code == 404, path
+        assert ("problem+json" in unknown["Content-Type"]) == (path.startswith(("/api/", "/payments/callback/"))), path
+
+
+def test_a_hint_is_answered_alike_whatever_its_address_holds(client: Client) -> None:
+    for path in ("/mpesa/stk_push_callback/%00/", "/mpesa/stk_push_callback/?x=%00"):
+        assert client.post(path, b"{}", content_type="application/json").status_code == 200, path
+
+
 def test_its_refusal_has_the_language_and_the_headers_of_any_page(client: Client) -> None:
-    answer = client.get("/%00", headers={"Accept-Language": "sw"})
+    answer = client.get("/?q=%00", headers={"Accept-Language": "sw"})
     assert answer.status_code == 400
     assert '<html lang="sw"' in answer.content.decode()
     assert answer["Content-Security-Policy"].startswith("default-src 'none'")
