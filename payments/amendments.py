@@ -15,7 +15,7 @@ from django.db.transaction import atomic
 from django.utils import timezone
 
 from payments.history import record
-from payments.models import Action, Callback, Reason, Source, Status, Transaction
+from payments.models import Action, Callback, Reason, Source, Status, Transaction, payments_of
 from payments.signals import announce_change
 from prepared import Select, given
 
@@ -101,8 +101,7 @@ def note_action(
 
 def announce_found_by_hand(order_id: UUID, *, found: bool, note: str) -> None:
     """Let the order's unpaid pages say that a payment by hand is found and M-PESA is being asked, or no longer."""
-    unpaid = Transaction.objects.filter(order=order_id, status__in=AMENDED_IN["found_by_hand"], found_by_hand=not found)
-    for payment_id in list(unpaid.values_list("pk", flat=True)):
+    for payment_id in _unpaid_pages(order_id, found_by_hand=not found):
         if found:
             amend(payment_id, source=Source.C2B, note=note, found_by_hand=True)
         else:
@@ -111,9 +110,14 @@ def announce_found_by_hand(order_id: UUID, *, found: bool, note: str) -> None:
 
 def announce_pause(order_id: UUID, *, note: str) -> None:
     """Let the pages that say "found" say when M-PESA is asked again."""
-    waiting = Transaction.objects.filter(order=order_id, status__in=AMENDED_IN["found_by_hand"], found_by_hand=True)
-    for payment_id in list(waiting.values_list("pk", flat=True)):
+    for payment_id in _unpaid_pages(order_id, found_by_hand=True):
         amend(payment_id, source=Source.C2B, note=note)
+
+
+def _unpaid_pages(order_id: UUID, *, found_by_hand: bool) -> list[UUID]:
+    """Return this environment's payments of the order whose pages say that one by hand was found, or do not."""
+    unpaid = payments_of(order_id).filter(status__in=AMENDED_IN["found_by_hand"], found_by_hand=found_by_hand)
+    return list(unpaid.values_list("pk", flat=True))
 
 
 def _forget_found(payment_id: UUID, note: str) -> None:

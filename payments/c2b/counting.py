@@ -145,6 +145,7 @@ def stop_announcing(confirmation: Confirmation) -> None:
     """Let the order's pages no longer say "found", unless another confirmation still waits for M-PESA's word."""
     if confirmation.order_id is None or confirmation.transaction_id is not None:
         return
-    waiting = Confirmation.objects.filter(order=confirmation.order_id, transaction=None, state=State.CHECKING)
+    others = Confirmation.objects.filter(order=confirmation.order_id, environment=confirmation.environment)
+    waiting = others.filter(transaction=None, state=State.CHECKING)
     if not waiting.exclude(check_after=None).exists():
         announce_found_by_hand(confirmation.order_id, found=False, note="No payment by hand waits for M-PESA's word")

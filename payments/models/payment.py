@@ -216,7 +216,7 @@ class Transaction(models.Model):
         return CURRENCY
 
 
-def payments_of(order: Order) -> models.QuerySet[Transaction]:
+def payments_of(order: Order | uuid.UUID) -> models.QuerySet[Transaction]:
     """Return the order's payments in this environment of M-PESA; what another one has left open counts for nothing."""
     return Transaction.objects.filter(order=order, environment=settings.MPESA_ENVIRONMENT)
 

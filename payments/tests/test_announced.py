@@ -179,6 +179,28 @@ def test_the_document_says_what_the_api_would_answer() -> None:
     assert "Do not pay again" in told["message"]
 
 
+def test_what_another_environment_began_for_the_order_is_told_nothing(throttled: list[str]) -> None:
+    order = make_order()
+    ours, anothers = failed_payment(order), failed_payment(order)
+    Transaction.objects.filter(pk=anothers.pk).update(environment="sandbox", found_by_hand=True)
+    announce(order.account_number, 1500, receipt="UKP7X00006")  # found
+    asking.look()  # a pause
+    hear("UKP7X00006", is_final=True)  # and not M-PESA's
+    assert Transaction.objects.get(pk=ours.pk).version == 4
+    anothers.refresh_from_db()
+    assert (anothers.version, anothers.found_by_hand) == (1, True)
+
+
+def test_what_waits_in_another_environment_keeps_no_page_at_found() -> None:
+    order = make_order()
+    payment = failed_payment(order)
+    Confirmation.objects.filter(pk=announce(order.account_number, 1500).pk).update(environment="sandbox")
+    receipt = new_receipt()
+    announce(order.account_number, 1500, receipt=receipt)
+    hear(receipt, is_final=True)
+    assert not Transaction.objects.get(pk=payment.pk).found_by_hand
+
+
 # While Daraja wants quiet ---------------------------------------------------------------------------------------
 
 
