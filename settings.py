@@ -119,10 +119,11 @@ MPESA_CERTIFICATE_FILE = env.text("MPESA_CERTIFICATE_FILE")
 BOOKS_EMAIL = env.list("BOOKS_EMAIL")
 REFUND_SECOND_PERSON_ABOVE = env.number("REFUND_SECOND_PERSON_ABOVE", 10_000, least=0)
 MPESA_RESULT_WITHIN_SECONDS = env.number("MPESA_RESULT_WITHIN_SECONDS", 60, most=3600)
+LONGEST_SHORT_CODE = 7  # digits, as Daraja's query takes them and the database keeps them
 for _name in ("MPESA_SHORTCODE", "MPESA_TILL_NUMBER"):
     _digits = globals()[_name]
-    if _digits and not (_digits.isascii() and _digits.isdigit() and 5 <= len(_digits) <= 7):
-        SETTINGS_PROBLEMS.append(f"{_name} must be 5 to 7 digits.")
+    if _digits and not (_digits.isascii() and _digits.isdigit() and len(_digits) <= LONGEST_SHORT_CODE):
+        SETTINGS_PROBLEMS.append(f"{_name} must be digits and nothing else, {LONGEST_SHORT_CODE} at most.")
 MPESA_QUERY_AFTER_SECONDS = env.number("MPESA_QUERY_AFTER_SECONDS", 20, most=3600)
 MPESA_EXPIRE_AFTER_SECONDS = env.number("MPESA_EXPIRE_AFTER_SECONDS", 180, most=86400)
 MPESA_QUERIES_PER_MINUTE = env.number(

@@ -23,6 +23,7 @@ FILTERED_WORDS = ("m-pesa", "mpesa", "safaricom", "exe", "exec", "cmd", "sql", "
 PLAIN = "Without https there are no secure cookies, no HSTS and no redirect to https; each follows from this setting."
 LAYER_BLOCKING_READ = 5  # seconds, of channels_redis
 QUERY_BEFORE_EXPIRY = 15  # seconds
+SHORTEST_SHORT_CODE = 5  # digits, by Daraja's documents
 
 
 def refuse_wrong_settings() -> None:
@@ -154,9 +155,14 @@ def _check_secrets() -> list[CheckMessage]:
 def _check_credentials() -> list[CheckMessage]:
     if settings.MPESA_ENVIRONMENT != "production":
         return []
-    if not settings.MPESA_PASSKEY.startswith(SANDBOX_PASSKEY_START):
-        return []
-    return [Error("MPESA_PASSKEY is the sandbox's public one; production has its own.", id="papo.E012")]
+    messages: list[CheckMessage] = []
+    if settings.MPESA_PASSKEY.startswith(SANDBOX_PASSKEY_START):
+        messages.append(Error("MPESA_PASSKEY is the sandbox's public one; production has its own.", id="papo.E012"))
+    for name in ("MPESA_SHORTCODE", "MPESA_TILL_NUMBER"):
+        if 0 < len(getattr(settings, name)) < SHORTEST_SHORT_CODE:
+            sentence = f"{name} is shorter than Daraja's {SHORTEST_SHORT_CODE} digits: every prompt may be refused."
+            messages.append(checks.Warning(sentence, id="papo.W017"))
+    return messages
 
 
 def _check_mail() -> list[CheckMessage]:

@@ -57,7 +57,7 @@ def read_query(data: dict[str, Any]) -> str:
 
 def check_shop(data: dict[str, Any]) -> str:
     """Return the short code once Password and Timestamp prove that the caller holds its passkey. Raises Refused."""
-    short_code = matching(data, "BusinessShortCode", _SHORT_CODE)
+    short_code = _short_code(data, "BusinessShortCode", credentials.short_code())
     password = _decoded(data.get("Password"))
     timestamp = _timestamp(data)
     if short_code != credentials.short_code():
@@ -65,6 +65,11 @@ def check_shop(data: dict[str, Any]) -> str:
     if not hmac.compare_digest(password, f"{short_code}{credentials.passkey()}{timestamp}".encode()):
         raise wrong_credentials()
     return short_code
+
+
+def _short_code(data: dict[str, Any], name: str, own: str) -> str:
+    """Return a number of Daraja's form; the shop's own, which the settings leave to the shop, has any length."""
+    return own if own and str(data.get(name)) == own else matching(data, name, _SHORT_CODE)
 
 
 def matching(data: dict[str, Any], name: str, pattern: re.Pattern[str], *, blamed: str = "") -> str:
@@ -104,7 +109,7 @@ def _business(data: dict[str, Any], short_code: str) -> tuple[str, str]:
     transaction_type = data.get("TransactionType")
     if transaction_type != (BUY_GOODS if till else PAY_BILL):
         raise bad_field("TransactionType")
-    party_b = matching(data, "PartyB", _SHORT_CODE)
+    party_b = _short_code(data, "PartyB", till or short_code)
     if party_b != (till or short_code):
         raise bad_field("PartyB")
     return str(transaction_type), party_b

@@ -18,7 +18,7 @@ from shop.models import LARGEST_AMOUNT
 LONGEST_REFERENCE = 20  # characters, as M-PESA's menu takes them
 
 _TRANS_ID = re.compile(r"[A-Z0-9]{8,20}")
-_SHORT_CODE = re.compile(r"[0-9]{5,7}")
+_SHORT_CODE = re.compile(r"[0-9]{1,7}")
 _MSISDN = re.compile(r"254[17][0-9*]{5}[0-9]{3}")
 _UNTYPED = re.compile(r"[\s\-.]")
 

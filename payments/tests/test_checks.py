@@ -118,6 +118,8 @@ PRODUCTION = {
         ({"C2B_PATH_SECRETS": ["k" * 40], "CALLBACK_SECRETS": ["k" * 40]}, ["papo.W014"]),
         ({"ALLOWED_HOSTS": ["*"]}, ["papo.E011"]),
         ({"CALLBACK_SECRETS": ["n" * 40, "s" * 40], "SECRET_KEY": "s" * 40}, ["papo.E013"]),
+        ({"MPESA_SHORTCODE": "1234"}, ["papo.W017"]),
+        ({"MPESA_TILL_NUMBER": "1234"}, ["papo.W017"]),
         ({"MPESA_PASSKEY": checks.SANDBOX_PASSKEY_START + "0" * 32}, ["papo.E012"]),
     ],
 )

@@ -73,6 +73,11 @@ def test_a_password_of_another_moment_means_wrong_credentials(daraja):
     assert daraja.push(Password=daraja.password("20200101000000")).json()["errorMessage"] == "Wrong credentials"
 
 
+def test_the_shops_own_short_code_may_have_any_length(daraja, settings):
+    settings.MPESA_SHORTCODE = "1234"
+    daraja.accepted()
+
+
 def test_a_strangers_short_code_is_no_merchant(daraja):
     answer = daraja.push(BusinessShortCode="600000")
     assert (answer.status_code, answer.json()["errorMessage"]) == (500, "Merchant does not exist")
