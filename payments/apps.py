@@ -9,9 +9,10 @@ class PaymentsConfig(AppConfig):
     verbose_name = _("Payments")
 
     def ready(self) -> None:
-        from payments import checks, prompted  # noqa: F401 - they register themselves
+        from payments import checks, inbox, prompted  # noqa: F401 - they register themselves, and so do the next two
         from payments.c2b import asking
-        from payments.conversations import register
+        from payments.c2b import inbox as by_hand  # noqa: F401
+        from payments.conversations import hearing, register  # noqa: F401
         from payments.deliveries import note_committed
         from payments.refunds import following, sending
         from payments.signals import transaction_changed

@@ -18,6 +18,7 @@ from django.utils import timezone
 
 from commands import missing_migrations
 from environment import is_private_origin
+from payments import spool
 from payments.callback_token import callback_url
 from payments.daraja import client
 from payments.daraja.errors import DarajaError, DarajaRefused
@@ -119,6 +120,8 @@ def _spool() -> Answer:
         probe.unlink()
     except OSError as error:
         return f"cannot be written ({error.strerror})", "Give CALLBACK_SPOOL_DIR a directory of the shop's user."
+    if found := spool.left():
+        return f"holds {found} records that another release wrote", "Start that release again; leave the files there."
     return "can be written", ""
 
 

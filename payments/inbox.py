@@ -7,7 +7,6 @@ and can never change a payment. A crash between storing and settling leaves the 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from datetime import timedelta
 from uuid import UUID
 
@@ -20,7 +19,6 @@ from django.utils import timezone
 
 from environment import is_listed
 from payments import spool
-from payments.conversations import hearing
 from payments.daraja.results import NotACallback, StkCallback, parse_callback
 from payments.db import take_or_put_aside
 from payments.models import Callback, Status, Transaction
@@ -176,17 +174,7 @@ def is_due() -> Q:
     return due
 
 
-# Who takes what waited on disk; other inboxes put themselves in here.
-takers: dict[str, Callable[[Arrived], object]] = {"callback": lambda arrived: _take(arrived)}
-
-
-def replay_spool() -> int:
-    """Take what waited on disk; raises while the database is still away."""
-    return spool.replay(_take_spooled)
-
-
-def _take_spooled(arrived: Arrived) -> object:
-    return takers.get(arrived.route, hearing.take)(arrived)
+spool.takers["callback"] = lambda arrived: _take(arrived)
 
 
 def _reject(arrived: Arrived, why: str) -> bool:

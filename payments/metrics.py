@@ -113,6 +113,7 @@ def metrics_text() -> bytes:
 
 add_gauge("held_polls", "Polls that this process is holding", waiting.count)
 add_gauge("spool_length", "Callbacks on disk, waiting for the database", spool.length)
+add_gauge("spool_left", "Records on disk that only another release can read", spool.left)
 add_gauge("reconciler_age_seconds", "Seconds since the last pass here", lambda: reconciler.last_pass_age() or 0.0)
 add_collector(delivery_figures.collect)
 add_collector(timing.collect)

@@ -15,7 +15,7 @@ from django.conf import settings
 from django.db import IntegrityError
 from django.db.transaction import atomic
 
-from payments import clock, inbox, spool
+from payments import clock, spool
 from payments.amendments import put_under_review
 from payments.daraja.client import PushAccepted
 from payments.db import take_or_put_aside
@@ -77,10 +77,14 @@ def _ids_differ(payment: Transaction, checkout_request_id: str) -> None:
 
 def _take(arrived: Arrived) -> None:
     """Save ids that waited on disk, and have Daraja asked at once: what came meanwhile may be lost as well."""
+    try:
+        accepted = PushAccepted(**json.loads(arrived.body))
+    except (TypeError, ValueError):
+        raise spool.NotOurs from None
     payment = Transaction.objects.filter(id__in=[arrived.transaction_id]).first()
     if payment is not None:
-        _save(payment, PushAccepted(**json.loads(arrived.body)), arrived.received_at)
+        _save(payment, accepted, arrived.received_at)
         ask_now(payment.pk)
 
 
-inbox.takers[ROUTE] = _take
+spool.takers[ROUTE] = _take

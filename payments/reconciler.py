@@ -156,7 +156,7 @@ def _pass(askers: ThreadPoolExecutor, room: int = BATCH) -> tuple[int, list[Futu
     if clock.measure():
         _bring_nearer()
     if not spool.is_empty():
-        inbox.replay_spool()
+        spool.replay()
     inbox.redrive()
     by_hand.redrive()
     hearing.redrive()

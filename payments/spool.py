@@ -4,6 +4,9 @@ One file per process, held by a lock as long as its owner lives; `replay` emptie
 A record is its length, its SHA-256 and its payload, so that one torn by a power cut is seen and skipped. Only
 bodies that came with a valid token, or on a secret path, are written, never with the token or the path; and the ids
 that Daraja gave to a prompt.
+
+A record that this release cannot read was written by another one, before an upgrade was taken back or by a worker that
+is ahead. It stays on disk for that release, and holds up neither expiry nor what comes after it.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ import os
 import struct
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -37,6 +40,10 @@ class SpoolFull(Exception):
     """Neither the database nor the disk can take the callback: it is refused with 503, nothing was kept."""
 
 
+class NotOurs(Exception):
+    """Another release wrote the record, and only that one knows what it says: it stays on disk."""
+
+
 @dataclass(frozen=True)
 class Arrived:
     """One body that arrived: for which payment its token spoke, from where and when; `route`: who takes it."""
@@ -50,6 +57,9 @@ class Arrived:
 
 _lock = threading.Lock()
 _own: tuple[Path, BinaryIO] | None = None
+_left: set[Path] = set()  # files of other releases' records alone
+# Who takes the records of which route; each inbox puts itself in here, and returns once its record is committed.
+takers: dict[str, Callable[[Arrived], object]] = {}
 
 
 def append(
@@ -63,9 +73,9 @@ def append(
         "route": route,
     }
     payload = json.dumps(about).encode() + b"\n" + body
-    record = _HEAD.pack(_MAGIC, len(payload), hashlib.sha256(payload).digest()) + payload
+    record = _record(payload)
     with _lock:
-        if _bytes_in_all() + len(record) > LARGEST_SPOOL:
+        if _bytes_in(_files()) + len(record) > LARGEST_SPOOL:
             raise SpoolFull
         try:
             _write(record)
@@ -73,6 +83,10 @@ def append(
             _leave_own_file()
             raise
     log.warning("callback.spooled", transaction_id=str(transaction_id), route=route)
+
+
+def _record(payload: bytes) -> bytes:
+    return _HEAD.pack(_MAGIC, len(payload), hashlib.sha256(payload).digest()) + payload
 
 
 def _write(record: bytes) -> None:
@@ -117,19 +131,33 @@ def _sync_directory(directory: Path) -> None:
 
 def length() -> int:
     """Return how many callbacks wait on disk, in the files of all processes."""
-    return sum(1 for path in _files() for _record in _read(path))
+    return sum(map(_is_ours, _all()))
+
+
+def left() -> int:
+    """Return how many records on disk only another release can read."""
+    return sum(not _is_ours(payload) for payload in _all())
 
 
 def is_empty() -> bool:
     """Return whether nothing waits on disk, without reading what does."""
-    return _bytes_in_all() == 0
+    return _bytes_in(path for path in _files() if path not in _left) == 0
 
 
-def replay(take: Callable[[Arrived], object]) -> int:
-    """Give every spooled callback to `take`, then delete the files; return how many were given.
+def take_by_route(arrived: Arrived) -> object:
+    """Give a record to whom its route names; raises `NotOurs` when this release has no such route."""
+    taker = takers.get(arrived.route)
+    if taker is None:
+        raise NotOurs
+    return taker(arrived)
+
+
+def replay(take: Callable[[Arrived], object] = take_by_route) -> int:
+    """Give every spooled callback to `take`, then delete the files; return how many were taken.
 
     `take` returns once the callback is committed and raises when it cannot be yet: then everything stays for the
-    next time, and what was taken already is recognised as a copy.
+    next time, and what was taken already is recognised as a copy. Of a record for which it raises `NotOurs` the file
+    stays, with such records alone.
     """
     taken = _replay_own(take)
     for path in _files():
@@ -161,15 +189,52 @@ def _is_orphan(file: BinaryIO) -> bool:
 
 
 def _empty(path: Path, take: Callable[[Arrived], object]) -> int:
-    taken = 0
-    for taken, arrived in enumerate(_read(path, report=True), start=1):  # noqa: B007 - the count is the answer
-        take(arrived)
-    path.unlink(missing_ok=True)
-    log.info("spool.replayed", callbacks=taken)
+    taken, others = 0, []
+    for payload in _read(path, report=True):
+        try:
+            take(_arrived(payload))
+        except NotOurs:
+            others.append(payload)
+        else:
+            taken += 1
+    if others:
+        _leave(path, others, among_ours=taken > 0)
+    else:
+        path.unlink(missing_ok=True)
+        _left.discard(path)
+    if taken or not others:
+        log.info("spool.replayed", callbacks=taken)
     return taken
 
 
-def _read(path: Path, *, report: bool = False) -> Iterator[Arrived]:
+def _leave(path: Path, payloads: list[bytes], *, among_ours: bool) -> None:
+    """Let the file wait for the release that wrote these; ours, taken now, would else be taken again each time."""
+    if among_ours:
+        new = path.with_suffix(".new")
+        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            file.writelines(map(_record, payloads))
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(path)
+        _sync_directory(path.parent)
+    if path not in _left:
+        log.error("spool.of_another_release", records=len(payloads))
+    _left.add(path)
+
+
+def _all() -> Iterator[bytes]:
+    return (payload for path in _files() for payload in _read(path))
+
+
+def _is_ours(payload: bytes) -> bool:
+    try:
+        return _arrived(payload).route in takers
+    except NotOurs:
+        return False
+
+
+def _read(path: Path, *, report: bool = False) -> Iterator[bytes]:
+    """Yield the whole records of a file, as they were written."""
     try:
         data = path.read_bytes()
     except FileNotFoundError:
@@ -180,7 +245,7 @@ def _read(path: Path, *, report: bool = False) -> Iterator[Arrived]:
         if payload is None:
             at = _skip(data, at, report=report)
             continue
-        yield _arrived(payload)
+        yield payload
         at += _HEAD.size + len(payload)
 
 
@@ -207,25 +272,26 @@ def _payload(data: bytes, at: int) -> bytes | None:
 
 def _arrived(payload: bytes) -> Arrived:
     about, _, body = payload.partition(b"\n")
-    facts = json.loads(about)
-    received_at = datetime.fromisoformat(facts["received_at"])
-    transaction_id = uuid.UUID(hex=facts["transaction_id"]) if facts["transaction_id"] else None
-    return Arrived(
-        transaction_id,
-        body,
-        facts["remote_address"],
-        received_at,
-        facts.get("route", "callback"),  # written before there were others
-    )
+    try:
+        facts = json.loads(about)
+        return Arrived(
+            uuid.UUID(hex=facts["transaction_id"]) if facts["transaction_id"] else None,
+            body,
+            facts["remote_address"],
+            datetime.fromisoformat(facts["received_at"]),
+            facts.get("route", "callback"),  # written before there were others
+        )
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise NotOurs from None
 
 
 def _files() -> list[Path]:
     return sorted(_directory().glob("*.spool"))
 
 
-def _bytes_in_all() -> int:
+def _bytes_in(files: Iterable[Path]) -> int:
     total = 0
-    for path in _files():
+    for path in files:
         with contextlib.suppress(FileNotFoundError):  # replayed by another process meanwhile
             total += path.stat().st_size
     return total

@@ -83,7 +83,7 @@ def _take(arrived: Arrived) -> bool:
     return True
 
 
-inbox.takers["confirmation"] = _take
+spool.takers["confirmation"] = _take
 
 
 def _is_full() -> bool:

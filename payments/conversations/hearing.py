@@ -21,7 +21,7 @@ from django.utils import timezone
 from environment import is_listed
 from payments import spool
 from payments.conversations import tell
-from payments.conversations.asking import TIMEOUT
+from payments.conversations.asking import RESULT, TIMEOUT
 from payments.daraja.later import NotAResult, Result, parse_result
 from payments.db import take_or_put_aside
 from payments.models import Conversation, ConversationResult
@@ -77,6 +77,9 @@ def take(arrived: Arrived) -> bool:
     if stored.state == ResultState.RECEIVED:
         process(stored)
     return True
+
+
+spool.takers[RESULT] = spool.takers[TIMEOUT] = take
 
 
 def _keep(conversation: Conversation, arrived: Arrived, state: ConversationResult.State, why: str) -> None:

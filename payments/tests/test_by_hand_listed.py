@@ -9,7 +9,6 @@ import pytest
 from django.db import OperationalError
 from django.utils import timezone
 
-from payments import inbox as callbacks
 from payments import spool
 from payments.books.movements import Line
 from payments.c2b import inbox
@@ -70,5 +69,5 @@ def test_a_confirmation_waits_on_disk_while_the_database_is_away(
         assert inbox.receive(confirmation_body(order.account_number, 1500, receipt="UKP8X00006"), "10.0.0.1")
         assert not inbox.receive(b"{}", None)
     assert spool.length() == 1
-    assert callbacks.replay_spool() == 1
+    assert spool.replay() == 1
     assert Confirmation.objects.get().order == order

@@ -13,7 +13,7 @@ import pytest
 from django.db import OperationalError
 from django.utils import timezone
 
-from payments import conversations, inbox
+from payments import conversations, spool
 from payments.conversations import asking, hearing
 from payments.daraja import operator
 from payments.daraja.client import DarajaRefused, DarajaUnreachable, OutcomeUnknown
@@ -229,7 +229,7 @@ def test_a_result_that_comes_while_the_database_is_away_waits_on_disk(
         away.setattr(hearing, "take", raising(OperationalError("the database is away")))
         assert post(client, conversation, result_body()).status_code == 200
     assert asker.heard == []
-    assert inbox.replay_spool() == 1
+    assert spool.replay() == 1
     assert len(asker.heard) == 1
 
 

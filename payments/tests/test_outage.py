@@ -87,7 +87,7 @@ def test_callbacks_of_a_known_outage_are_spooled_untried_until_one_gets_through(
     clock[0] += db.TRY_AGAIN_AFTER
     assert receive(payments[3])
     assert (Callback.objects.count(), spool.length(), db.outage.is_known()) == (1, 3, False)
-    inbox.replay_spool()
+    spool.replay()
     assert set(Transaction.objects.values_list("status", flat=True)) == {"COMPLETED"}
 
 

@@ -168,7 +168,7 @@ def test_nothing_expires_while_the_spool_cannot_be_replayed(
     payment.refresh_from_db()
     assert payment.status == Status.PENDING
     monkeypatch.undo()
-    assert inbox.replay_spool() == 1
+    assert spool.replay() == 1
 
 
 def test_the_budget_bounds_the_questions(daraja: FakeDaraja, settings: Any) -> None:

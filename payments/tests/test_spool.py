@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 from django.db import InterfaceError, InternalError, OperationalError
+from django.utils import timezone
 
-from payments import inbox, spool
+from payments import doctor, inbox, metrics, reconciler, spool
 from payments.callback_token import make_callback_token
 from payments.models import Callback, Status
 from payments.tests.conftest import callback_body, raising
@@ -36,7 +37,7 @@ def test_a_callback_is_accepted_and_applied_later_when_the_database_is_away(
     assert post_callback(payment).status_code == 200
     assert (payment.status, spool.length()) == ("PENDING", 1)
     monkeypatch.undo()
-    inbox.replay_spool()
+    spool.replay()
     payment.refresh_from_db()
     assert (payment.status, spool.length()) == ("COMPLETED", 0)
 
@@ -53,7 +54,7 @@ def test_a_spooled_callback_is_known_as_a_copy_of_a_stored_one(post_callback: An
     payment = make_transaction()
     post_callback(payment)
     spool.append(payment.pk, callback_body(payment), None)
-    inbox.replay_spool()
+    spool.replay()
     payment.refresh_from_db()
     assert (payment.version, Callback.objects.get().copies, payment.status) == (2, 2, Status.COMPLETED)
 
@@ -156,3 +157,62 @@ def test_a_database_that_only_reads_is_away_too(
 ) -> None:
     monkeypatch.setattr(inbox, "_store", raising(error("cannot execute INSERT in a read-only transaction")))
     assert (post_callback(make_transaction()).status_code, spool.length()) == (200, 1)
+
+
+# Records of another release ---------------------------------------------------------------------------------------
+
+
+def test_a_record_of_another_release_stays_for_it_and_ours_are_taken(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reversal, taken = uuid.uuid4(), list[spool.Arrived]()
+    monkeypatch.setitem(spool.takers, "callback", taken.append)
+    for transaction_id, body, route in (
+        (None, b"first", "callback"),
+        (reversal, b"\n{}", "of 2027"),
+        (None, b"last", "callback"),
+    ):
+        spool.append(transaction_id, body, "196.201.214.200", route=route)
+    assert (spool.replay(), [arrived.body for arrived in taken]) == (2, [b"first", b"last"])
+    (path,) = directory.iterdir()
+    kept = path.read_bytes()
+    assert (spool.length(), spool.left(), spool.is_empty()) == (0, 1, True)
+    assert (spool.replay(), len(taken), path.read_bytes() == kept) == (0, 2, True)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    monkeypatch.setitem(spool.takers, "of 2027", taken.append)  # and then it is upgraded again
+    assert (spool.replay(), list(directory.iterdir())) == (1, [])
+    assert (taken[-1].transaction_id, taken[-1].body, taken[-1].remote_address) == (
+        reversal,
+        b"\n{}",
+        "196.201.214.200",
+    )
+
+
+@pytest.mark.parametrize("head", [b"", b"[]", b'{"transaction_id": 7}', b'{"kind": "reversal", "of": "2027"}'])
+def test_a_record_in_another_releases_words_stays_too(directory: Path, head: bytes) -> None:
+    payload = head + b"\nbody"
+    directory.mkdir()
+    path = directory / "1-of-another.spool"
+    path.write_bytes(spool._record(payload))
+    assert (spool.replay(), spool.length(), spool.left(), spool.is_empty()) == (0, 0, 1, True)
+    assert path.read_bytes() == spool._record(payload)
+    path.unlink()
+
+
+def test_ids_of_a_prompt_in_another_releases_words_stay_too(directory: Path) -> None:
+    spool.append(uuid.uuid4(), b'{"checkout_request_id": "ws_CO_1", "of": "2027"}', None, route="prompt")
+    assert (spool.replay(), len(list(directory.iterdir())), spool.is_empty()) == (0, 1, True)
+
+
+@pytest.mark.django_db
+def test_a_record_of_another_release_holds_up_no_expiry_and_is_told(directory: Path) -> None:
+    payment = make_transaction(expires_at=timezone.now(), checkout_request_id=None)
+    spool.append(payment.pk, b"{}", None, route="of 2027")
+    for _pass in range(2):
+        reconciler.run_pass()
+    payment.refresh_from_db()
+    assert (payment.status, spool.left()) == (Status.FAILED, 1)
+    assert "papo_spool_left 1.0" in metrics.metrics_text().decode()
+    findings = {finding.about: finding for finding in doctor.examine()}
+    assert "1 records that another release wrote" in findings["spool"].text
+    assert not findings["spool"].is_well

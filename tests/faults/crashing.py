@@ -134,10 +134,10 @@ def _take_callbacks_without_database(facts: dict[str, Any]) -> None:
 
 
 def _spool_and_replay(facts: dict[str, Any]) -> None:
-    from payments import inbox
+    from payments import spool
 
     _take_callbacks_without_database(facts)
-    inbox.replay_spool()
+    spool.replay()
 
 
 def _push(facts: dict[str, Any]) -> None:
