@@ -30,6 +30,7 @@ from payments.daraja import client
 from payments.db import rest_connection
 from payments.models import Callback, Status, Transaction
 from payments.refunds import following
+from payments.retention import FORGET_VISITS_EVERY, forget_visits
 from payments.settlement import expire, settle_query
 from prepared import Select, given
 from shop import idempotency
@@ -115,6 +116,7 @@ def run_forever(stop: threading.Event) -> None:
     run_beside("deliveries", deliveries.flush, every=deliveries.FLUSH_EVERY, stop=stop)
     run_beside("registration", register_with_simulator, every=TRY_EVERY, stop=stop)
     run_beside("keys", idempotency.renew, every=idempotency.RENEWED_EVERY, stop=stop)
+    run_beside("visits", forget_visits, every=FORGET_VISITS_EVERY, stop=stop)
     run_beside("by hand", asking.look, every=asking.LOOK_EVERY, stop=stop)
     with ThreadPoolExecutor(max_workers=ASKERS, thread_name_prefix="reconciler") as askers:
         asked: list[Future[bool]] = []

@@ -1,4 +1,8 @@
-"""What is forgotten in time: the bodies of callbacks, and whose phone it was. Receipts, amounts and history stay."""
+"""What is forgotten in time. Receipts, amounts and history stay.
+
+How long the bodies of callbacks are kept, and whose phone it was, is for the shop to decide, by two commands. Baskets
+and logins of long ago, of which there are ever more, every reconciler forgets.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,10 @@ import hmac
 import json
 import secrets
 from datetime import timedelta
+from typing import Any
 
+from axes.models import AccessLog
+from django.contrib.sessions.models import Session
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.db.transaction import atomic
 from django.utils import timezone
@@ -19,6 +26,8 @@ from payments.models import Callback, Confirmation, ConversationResult, Discrepa
 from payments.receipts import letter_key
 
 BATCH = 500  # rows a statement: a callback that arrives meanwhile must not wait for all of them
+LOGINS_KEPT_FOR = timedelta(days=90)  # who logged in from where, for whoever has to find out afterwards
+FORGET_VISITS_EVERY = 3600.0  # seconds
 NOBODY = "2540"  # no mobile number begins like this, so a stand-in can never ring at somebody's
 
 
@@ -41,6 +50,27 @@ def _purge_confirmations(older_than: timedelta) -> int:
     """Empty what was posted about payments by hand: it names the payer. Receipt, amount and account stay."""
     settled = Confirmation.objects.exclude(state__in=OPEN_STATES).exclude(body=b"")
     return settled.filter(received_at__lt=timezone.now() - older_than).update(body=b"")
+
+
+def forget_visits() -> int:
+    """Delete sessions that have run out, and with them their baskets, and logins of long ago; return how many rows."""
+    now = timezone.now()
+    sessions = Session.objects.filter(expire_date__lt=now).order_by("expire_date")
+    logins = AccessLog.objects.filter(attempt_time__lt=now - LOGINS_KEPT_FOR)
+    return _delete(sessions) + _delete(logins)
+
+
+def _delete(old: QuerySet[Any]) -> int:
+    deleted = 0
+    while old.exists():  # asked first without a lock: on SQLite a look that locks would hold up every writer
+        with atomic():
+            # Every process does this, and none must wait for another's rows.
+            free = list(old.select_for_update(skip_locked=True).values_list("pk", flat=True)[:BATCH])
+            gone, _of_which = old.order_by().filter(pk__in=free).delete()
+        if not gone:
+            break
+        deleted += gone
+    return deleted
 
 
 def anonymise_payments(*, older_than: timedelta) -> int:

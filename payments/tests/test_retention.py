@@ -1,15 +1,21 @@
 from __future__ import annotations
 
 import json
+import threading
 from datetime import timedelta
 from io import StringIO
 from typing import Any
 
 import pytest
+from axes.models import AccessLog
+from django.contrib.sessions.backends.db import SessionStore
+from django.contrib.sessions.models import Session
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
+from payments import reconciler, retention
 from payments.models import Callback, Discrepancy, Status, Transaction
+from payments.retention import forget_visits
 from tests.factories import make_transaction
 
 pytestmark = pytest.mark.django_db
@@ -135,3 +141,45 @@ def test_days_are_a_whole_number(days: str) -> None:
     for command in ("purge_callbacks", "anonymise_payments"):
         with pytest.raises(CommandError):
             call_command(command, f"--older-than={days}")
+
+
+# Visits ---------------------------------------------------------------------------------------------------------
+
+
+def _visit(days: int) -> None:
+    """Leave a basket that runs out in so many days, and a login of so many days ago."""
+    now = timezone.now()
+    session = SessionStore()
+    session["cart"] = {"mug": 2}
+    session.create()
+    Session.objects.filter(pk=session.session_key).update(expire_date=now + timedelta(days=days))
+    login = AccessLog.objects.create(username=f"staff{days}", http_accept="", path_info="/admin/login/")
+    AccessLog.objects.filter(pk=login.pk).update(attempt_time=now - timedelta(days=abs(days)))
+
+
+def test_baskets_that_ran_out_and_logins_of_long_ago_are_forgotten() -> None:
+    for days in (-91, -1, 89):
+        _visit(days)
+    assert forget_visits() == 3
+    assert Session.objects.get().expire_date > timezone.now()
+    assert set(AccessLog.objects.values_list("username", flat=True)) == {"staff-1", "staff89"}
+    assert forget_visits() == 0
+
+
+def test_they_are_forgotten_a_few_at_a_time(
+    monkeypatch: pytest.MonkeyPatch, django_assert_max_num_queries: Any
+) -> None:
+    monkeypatch.setattr(retention, "BATCH", 2)
+    for _visitor in range(5):
+        _visit(-100)
+    with django_assert_max_num_queries(2 * (1 + 3 * 5)):
+        assert forget_visits() == 10
+
+
+def test_every_reconciler_forgets_them_hourly(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: dict[Any, float] = {}
+    monkeypatch.setattr(reconciler, "run_beside", lambda _name, work, *, every, stop: begun.update({work: every}))
+    stop = threading.Event()
+    stop.set()
+    reconciler.run_forever(stop)
+    assert begun[forget_visits] == 3600
