@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
-from django.conf import settings
 from django.db import IntegrityError
 from django.db.transaction import atomic
 
 from payments import clock, spool
+from payments.agenda import first_check
 from payments.amendments import put_under_review
 from payments.daraja.client import PushAccepted
 from payments.db import take_or_put_aside
@@ -49,7 +49,7 @@ def _save(payment: Transaction, accepted: PushAccepted, prompted_at: datetime) -
     try:
         with atomic():
             mine = Transaction.objects.filter(pk=payment.pk)
-            mine.filter(status=Status.PENDING).update(check_after=_first_check(payment, prompted_at))
+            mine.filter(status=Status.PENDING).update(check_after=first_check(payment, prompted_at))
             if not mine.filter(checkout_request_id=None).update(prompted_at=prompted_at, **ids):
                 mine.update(prompted_at=prompted_at)
             payment.refresh_from_db()
@@ -62,12 +62,6 @@ def _save(payment: Transaction, accepted: PushAccepted, prompted_at: datetime) -
     else:
         match_orphans(accepted.checkout_request_id)
     return True
-
-
-def _first_check(payment: Transaction, prompted_at: datetime) -> datetime:
-    """Return when Daraja is first asked: so long after the prompt, and in any case before time runs out."""
-    wanted = prompted_at + timedelta(seconds=settings.MPESA_QUERY_AFTER_SECONDS)
-    return min(wanted, payment.expires_at - timedelta(seconds=min(5, settings.MPESA_EXPIRE_AFTER_SECONDS / 2)))
 
 
 def _ids_differ(payment: Transaction, checkout_request_id: str) -> None:

@@ -21,6 +21,7 @@ from django.db.transaction import atomic
 
 from jsonhttp import DATABASE_AWAY
 from payments import budget, clock, deliveries, inbox, mail, spool
+from payments.agenda import next_check
 from payments.beside import run_beside
 from payments.c2b import asking
 from payments.c2b import inbox as by_hand
@@ -37,11 +38,7 @@ from shop import idempotency
 
 log = structlog.get_logger(__name__)
 
-GAPS = (10, 15, 30, 60)  # seconds between questions after the first
-GAPS_AFTER_FAILURE = (20, 60, 300, 900, 3_600, 21_600, 86_400)  # money may still come: ask on, ever more rarely
-LAST_QUESTION_BEFORE_EXPIRY = timedelta(seconds=5)
 CLAIM = timedelta(seconds=60)  # longer than any question to Daraja takes
-NO_BUDGET = timedelta(seconds=2)  # until a payment that found no budget is looked at again
 WATCHED_FOR = timedelta(seconds=40)  # after a page was last seen open; noted every 15 s
 PASS_EVERY = 0.5  # seconds
 ASKERS = 8  # questions at once: Daraja's answer takes a second or so
@@ -264,37 +261,8 @@ def _ask(payment: Transaction, *, may_ask: bool, for_hint: bool) -> bool:
     still_mine = Transaction.objects.filter(pk=payment.pk, check_after__gt=started).exclude(status=Status.COMPLETED)
     # One that Daraja throttles each time must not be first again after each silence, or nobody else is ever heard.
     may_wait = for_hint or (was_throttled and payment.status == Status.FAILED)
-    still_mine.update(check_after=_next_check(payment, was_asked=asked, may_wait=may_wait))
+    still_mine.update(check_after=next_check(payment, was_asked=asked, may_wait=may_wait))
     return asked
-
-
-def _next_check(payment: Transaction, *, was_asked: bool, may_wait: bool) -> datetime | None:
-    """Return when to ask again: growing gaps, once more shortly before expiry, then ever more rarely.
-
-    `may_wait`: a question that was not put is not owed soon; the next one comes when it would have come anyway.
-    """
-    now = clock.now()
-    if not payment.checkout_request_id:
-        return payment.expires_at if now < payment.expires_at else None
-    if not was_asked and not may_wait:
-        return now + NO_BUDGET
-    if payment.status == Status.FAILED:
-        failed_at = payment.failed_at or now
-        later = [failed_at + timedelta(seconds=gap) for gap in GAPS_AFTER_FAILURE]
-        return next((moment for moment in later if moment > now), None)
-    ordinary = now + timedelta(seconds=_gap(payment.checks - 1)) if was_asked else max(now, _planned(payment))
-    last = payment.expires_at - LAST_QUESTION_BEFORE_EXPIRY
-    return last if now < last < ordinary else ordinary
-
-
-def _gap(number: int) -> int:
-    return GAPS[min(max(number, 0), len(GAPS) - 1)]
-
-
-def _planned(payment: Transaction) -> datetime:
-    """Return when the next question would have been without a hint: one that found no budget postpones nothing."""
-    gaps = sum(_gap(number) for number in range(payment.checks))
-    return (payment.prompted_at or payment.created_at) + timedelta(seconds=settings.MPESA_QUERY_AFTER_SECONDS + gaps)
 
 
 def _closing(work: Callable[..., bool]) -> Callable[..., bool]:
