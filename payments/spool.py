@@ -152,13 +152,14 @@ def take_by_route(arrived: Arrived) -> object:
     return taker(arrived)
 
 
-def replay(take: Callable[[Arrived], object] = take_by_route) -> int:
+def replay(take: Callable[[Arrived], object] | None = None) -> int:
     """Give every spooled callback to `take`, then delete the files; return how many were taken.
 
-    `take` returns once the callback is committed and raises when it cannot be yet: then everything stays for the
-    next time, and what was taken already is recognised as a copy. Of a record for which it raises `NotOurs` the file
-    stays, with such records alone.
+    `take`, by default whom the route names, returns once the callback is committed and raises when it cannot be yet:
+    then everything stays for the next time, and what was taken already is recognised as a copy. Of a record for which
+    it raises `NotOurs` the file stays, with such records alone.
     """
+    take = take or take_by_route
     taken = _replay_own(take)
     for path in _files():
         with contextlib.suppress(FileNotFoundError), path.open("rb") as file:  # another process may be faster

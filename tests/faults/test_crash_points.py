@@ -212,7 +212,7 @@ def test_a_crash_while_spooling_loses_nothing(
 
 @pytest.mark.parametrize(
     ("when", "function"),
-    [("before", "inbox._take_spooled"), ("after", "inbox._take_spooled"), ("before", "spool.Path.unlink")],
+    [("before", "spool.take_by_route"), ("after", "spool.take_by_route"), ("before", "spool.Path.unlink")],
 )
 def test_a_crash_while_the_spool_is_replayed_takes_nothing_twice(
     crash: Crash, daraja: FakeDaraja, when: str, function: str
