@@ -11,7 +11,7 @@ from django.db import connection
 from django.utils import timezone
 
 from payments import reconciler, waiting
-from realtime import broadcast, tailer
+from realtime import broadcast, life, tailer
 from realtime.audience import audience
 from realtime.board.room import room
 from realtime.models import ProcessBeat
@@ -27,7 +27,7 @@ _started_at: datetime | None = None  # the first beat, with which the reconciler
 
 async def run() -> None:
     """Say how this process is, for ever; a database that is away only makes it silent."""
-    while True:
+    while life.goes_on():
         try:
             # Not among the readers: behind a thousand pages that come back at once it would be too late.
             await asyncio.to_thread(_beat_and_let_go, layer_answers=await _layer_answers())

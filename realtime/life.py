@@ -33,6 +33,16 @@ def is_draining() -> bool:
     return _is_draining
 
 
+def goes_on() -> bool:
+    """Return whether the running task may go on; what runs for ever asks before each round.
+
+    A Redis client that is cancelled in the middle of a call may raise an error of its own instead, and who outlives
+    every error would then outlive its end.
+    """
+    task = asyncio.current_task()
+    return task is None or not task.cancelling()
+
+
 def longest_request() -> int:
     """Return the seconds that a running request may still take: one may be at Daraja."""
     return settings.DARAJA_TIMEOUT_SECONDS + GRACE_SECONDS

@@ -17,7 +17,7 @@ from uuid import UUID
 import structlog
 from channels.layers import get_channel_layer
 
-from realtime import layer
+from realtime import layer, life
 from realtime.audience import audience
 from realtime.board.room import room
 from realtime.change import Change
@@ -91,12 +91,12 @@ class Listener:
         await layer.attempt(group, self.layer.group_discard, group, self.channel)
 
     async def _keep_groups(self) -> None:
-        while True:
+        while life.goes_on():
             await asyncio.sleep(REJOIN_SECONDS)
             await self.refresh()
 
     async def _listen(self) -> None:
-        while True:
+        while life.goes_on():
             try:
                 message = await self.layer.receive(self.channel)
             except Exception as error:

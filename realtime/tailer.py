@@ -19,6 +19,7 @@ from payments import waiting
 from payments.documents import AT_ONCE, load_facts_of
 from payments.models import Transaction, TransactionEvent
 from payments.reconciler import note_watched
+from realtime import life
 from realtime.audience import audience
 from realtime.board.room import room
 from realtime.change import Change
@@ -46,7 +47,7 @@ def age() -> float | None:
 async def run() -> None:
     """Go round for ever; a database that is away only makes rounds fail."""
     tailer = Tailer()
-    while True:
+    while life.goes_on():
         await _attempt(tailer)
         await asyncio.sleep(EVERY_WHILE_POLLS_ARE_HELD if waiting.count() else EVERY)
 

@@ -10,7 +10,7 @@ from django.db import connections
 
 from payments import deliveries, reconciler
 from payments.models import Delivery
-from realtime import background, broadcast, tailer
+from realtime import background, beats, broadcast, listener, tailer
 from realtime.board import alarms
 from realtime.database import read
 from realtime.tests.sockets import close_code, communicator, complete, new_payment, watching
@@ -60,6 +60,28 @@ async def test_stop_ends_both_and_start_begins_anew(started):
     assert started["stopped"] == 1
     background.start()
     await _until(lambda: started["reconciler"] == 2)
+
+
+async def _raise_instead_of_ending(*args):
+    """Do as Redis' clients may when they are cancelled."""
+    try:
+        await asyncio.Event().wait()
+    except asyncio.CancelledError:
+        raise ConnectionError from None
+
+
+async def test_what_runs_for_ever_ends_though_a_cancelled_call_raises_something_else(shared_layer, monkeypatch):
+    monkeypatch.setattr(shared_layer, "receive", _raise_instead_of_ending, raising=False)
+    monkeypatch.setattr(broadcast, "probe", _raise_instead_of_ending)
+    monkeypatch.setattr(tailer.Tailer, "catch_up", _raise_instead_of_ending)
+    monkeypatch.setattr(listener, "RETRY_SECONDS", 0)
+    ears = listener.Listener(shared_layer)
+    runs = [asyncio.create_task(beats.run()), asyncio.create_task(tailer.run()), *ears._tasks]
+    await asyncio.sleep(0)
+    for run in runs:
+        run.cancel()
+    done, _going_on = await asyncio.wait(runs, timeout=PATIENCE)
+    assert len(done) == len(runs) == 4
 
 
 async def test_stop_writes_what_deliveries_were_noted_last(started):
