@@ -24,7 +24,7 @@ from bench.scaling import (
     simulated,
     stored_table,
 )
-from realtime import consumers
+from realtime import live_socket
 from realtime.audience import SOCKETS_PER_PROCESS
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -50,7 +50,7 @@ def test_the_document_shows_what_the_simulation_says() -> None:
 
 def test_the_limits_are_those_of_the_code() -> None:
     assert scaling.SOCKETS_PER_PROCESS == SOCKETS_PER_PROCESS
-    assert growth.HEARTBEAT_SECONDS == scaling.HEARTBEAT_SECONDS == consumers.HEARTBEAT_SECONDS
+    assert growth.HEARTBEAT_SECONDS == scaling.HEARTBEAT_SECONDS == live_socket.HEARTBEAT_SECONDS
     source = (REPOSITORY / "settings.py").read_text()
     assert f'"max_size": {scaling.CONNECTIONS_PER_PROCESS},' in source
     pushes = f"{scaling.PUSHES_PER_SECOND}, most={scaling.MOST_PUSHES_PER_SECOND}"

@@ -9,14 +9,14 @@ from collections import deque
 import structlog
 from django.db import DatabaseError
 
-from realtime import consumers, listener
+from realtime import listener, live_socket
 from realtime.audience import SOCKETS_PER_PROCESS, audience
 from realtime.board import painter, rights
 from realtime.board.look import Look, read_query
 from realtime.board.room import room
-from realtime.consumers import NOT_ALLOWED, TOO_MANY_SOCKETS, LiveSocket, asks_for_json, reader_language
 from realtime.database import read, read_aside
 from realtime.life import COME_BACK
+from realtime.live_socket import NOT_ALLOWED, TOO_MANY_SOCKETS, LiveSocket, asks_for_json, reader_language
 
 log = structlog.get_logger(__name__)
 
@@ -85,5 +85,5 @@ class BoardConsumer(LiveSocket):
                 await self.finish(NOT_ALLOWED)
                 return
             self._proven_at = now
-        if now - self._proven_at > UNPROVEN_SECONDS - consumers.HEARTBEAT_SECONDS:
+        if now - self._proven_at > UNPROVEN_SECONDS - live_socket.HEARTBEAT_SECONDS:
             await self.finish(COME_BACK)

@@ -8,7 +8,7 @@ import pytest
 from django.contrib.auth.models import Permission
 from django.utils.crypto import get_random_string
 
-from realtime import consumers
+from realtime import live_socket
 from realtime.board import painter, rights, shared
 from realtime.board import room as board_room
 from realtime.board.look import Look
@@ -191,7 +191,7 @@ def _change_the_password(client):
 
 @pytest.mark.parametrize("lose_it", [_log_out, _take_the_permission, _dismiss, _change_the_password])
 async def test_who_loses_the_right_is_cut_off_at_the_next_heartbeat(lose_it, monkeypatch):
-    monkeypatch.setattr(consumers, "HEARTBEAT_SECONDS", 0.2)
+    monkeypatch.setattr(live_socket, "HEARTBEAT_SECONDS", 0.2)
     client = await new_staff(SEES)
     async with board_of(client) as board:
         await next_of(board, "ping")
@@ -200,7 +200,7 @@ async def test_who_loses_the_right_is_cut_off_at_the_next_heartbeat(lose_it, mon
 
 
 async def test_a_board_whose_rights_cannot_be_read_comes_back_later(monkeypatch):
-    monkeypatch.setattr(consumers, "HEARTBEAT_SECONDS", 0.1)
+    monkeypatch.setattr(live_socket, "HEARTBEAT_SECONDS", 0.1)
     monkeypatch.setattr("realtime.board.consumer.UNPROVEN_SECONDS", 0.3)
     async with board_of(await new_staff(SEES)) as board:
         await next_of(board, "ping")

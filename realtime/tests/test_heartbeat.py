@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 from structlog.testing import capture_logs
 
-from realtime import consumers
+from realtime import live_socket
 from realtime.audience import audience
 from realtime.tests.sockets import complete, new_payment, watching
 
@@ -15,11 +15,11 @@ pytestmark = pytest.mark.usefixtures("server_loop")
 
 
 def test_a_heartbeat_leaves_every_fifteen_seconds():
-    assert consumers.HEARTBEAT_SECONDS == 15
+    assert live_socket.HEARTBEAT_SECONDS == 15
 
 
 async def test_heartbeats_carry_the_version_that_was_sent_last(monkeypatch):
-    monkeypatch.setattr(consumers, "HEARTBEAT_SECONDS", 0.1)
+    monkeypatch.setattr(live_socket, "HEARTBEAT_SECONDS", 0.1)
     payment = await new_payment()
     async with watching(payment) as socket:
         assert (await socket.receive_json_from())["version"] == 1
@@ -33,7 +33,7 @@ async def test_heartbeats_carry_the_version_that_was_sent_last(monkeypatch):
 
 async def test_heartbeats_do_not_drift(monkeypatch):
     """Each is due one interval after the last was due, however late that one left."""
-    monkeypatch.setattr(consumers, "HEARTBEAT_SECONDS", 0.02)
+    monkeypatch.setattr(live_socket, "HEARTBEAT_SECONDS", 0.02)
     payment, due = await new_payment(), []
     async with watching(payment) as socket:
         await socket.receive_json_from()
@@ -47,16 +47,16 @@ async def test_heartbeats_do_not_drift(monkeypatch):
 
 
 async def test_a_page_on_the_fragment_gets_the_same_heartbeat(monkeypatch):
-    monkeypatch.setattr(consumers, "HEARTBEAT_SECONDS", 0.05)
+    monkeypatch.setattr(live_socket, "HEARTBEAT_SECONDS", 0.05)
     async with watching(await new_payment(), query="") as socket:
         await socket.receive_from()
         assert await socket.receive_json_from() == {"type": "ping", "version": 1}
 
 
 async def test_a_very_old_socket_is_asked_to_come_back(monkeypatch):
-    monkeypatch.setattr(consumers, "HEARTBEAT_SECONDS", 0.02)
-    monkeypatch.setattr(consumers, "LIFETIME_SECONDS", 0.05)
-    monkeypatch.setattr(consumers, "LIFETIME_JITTER_SECONDS", 0.01)
+    monkeypatch.setattr(live_socket, "HEARTBEAT_SECONDS", 0.02)
+    monkeypatch.setattr(live_socket, "LIFETIME_SECONDS", 0.05)
+    monkeypatch.setattr(live_socket, "LIFETIME_JITTER_SECONDS", 0.01)
     async with watching(await new_payment()) as socket:
         message = await socket.receive_output()
         while message["type"] == "websocket.send":
@@ -66,15 +66,15 @@ async def test_a_very_old_socket_is_asked_to_come_back(monkeypatch):
 
 
 def test_our_own_end_comes_before_daphnes_which_would_say_never_come_back():
-    assert consumers.LIFETIME_SECONDS + consumers.LIFETIME_JITTER_SECONDS < 86_400
+    assert live_socket.LIFETIME_SECONDS + live_socket.LIFETIME_JITTER_SECONDS < 86_400
 
 
 async def test_each_heartbeat_gives_the_page_new_messages(monkeypatch):
-    monkeypatch.setattr(consumers, "HEARTBEAT_SECONDS", 0.05)
+    monkeypatch.setattr(live_socket, "HEARTBEAT_SECONDS", 0.05)
     async with watching(await new_payment()) as socket:
         await socket.receive_json_from()
         for _ in range(3):
-            for _ in range(consumers.MESSAGES_PER_HEARTBEAT):
+            for _ in range(live_socket.MESSAGES_PER_HEARTBEAT):
                 await socket.send_json_to({"seen": 1})
             await asyncio.sleep(0.06)
         while not await socket.receive_nothing(timeout=0.01):

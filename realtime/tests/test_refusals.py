@@ -7,7 +7,7 @@ import pytest
 from django.db import OperationalError
 
 from realtime import audience as audience_module
-from realtime import consumers, snapshots
+from realtime import live_socket, snapshots
 from realtime.audience import audience
 from realtime.tests.sockets import close_code, communicator, complete, new_payment, path_of, watching
 from shop import limits
@@ -150,7 +150,7 @@ async def test_what_a_page_has_seen_is_taken_and_changes_nothing():
 async def test_more_messages_than_any_page_sends_are_bad_ones():
     async with watching(await new_payment()) as socket:
         await socket.receive_json_from()
-        for _ in range(consumers.MESSAGES_PER_HEARTBEAT + 4):
+        for _ in range(live_socket.MESSAGES_PER_HEARTBEAT + 4):
             await socket.send_json_to({"seen": 1})
         assert await socket.receive_output() == {"type": "websocket.close", "code": 4400}
 
