@@ -121,7 +121,7 @@ def _spool() -> Answer:
     except OSError as error:
         return f"cannot be written ({error.strerror})", "Give CALLBACK_SPOOL_DIR a directory of the shop's user."
     if found := spool.left():
-        return f"holds {found} records that another release wrote", "Start that release again; leave the files there."
+        return f"holds records that another release wrote: {found}", "Start that release again; leave the files there."
     return "can be written", ""
 
 

@@ -214,5 +214,5 @@ def test_a_record_of_another_release_holds_up_no_expiry_and_is_told(directory: P
     assert (payment.status, spool.left()) == (Status.FAILED, 1)
     assert "papo_spool_left 1.0" in metrics.metrics_text().decode()
     findings = {finding.about: finding for finding in doctor.examine()}
-    assert "1 records that another release wrote" in findings["spool"].text
+    assert "records that another release wrote: 1" in findings["spool"].text
     assert not findings["spool"].is_well
