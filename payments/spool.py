@@ -131,12 +131,12 @@ def _sync_directory(directory: Path) -> None:
 
 def length() -> int:
     """Return how many callbacks wait on disk, in the files of all processes."""
-    return sum(map(_is_ours, _all()))
+    return sum(_is_ours(path, payload) for path in _files() for payload in _read(path))
 
 
 def left() -> int:
     """Return how many records on disk only another release can read."""
-    return sum(not _is_ours(payload) for payload in _all())
+    return sum(not _is_ours(path, payload) for path in _files() for payload in _read(path))
 
 
 def is_empty() -> bool:
@@ -223,13 +223,9 @@ def _leave(path: Path, payloads: list[bytes], *, among_ours: bool) -> None:
     _left.add(path)
 
 
-def _all() -> Iterator[bytes]:
-    return (payload for path in _files() for payload in _read(path))
-
-
-def _is_ours(payload: bytes) -> bool:
+def _is_ours(path: Path, payload: bytes) -> bool:
     try:
-        return _arrived(payload).route in takers
+        return path not in _left and _arrived(payload).route in takers
     except NotOurs:
         return False
 

@@ -202,6 +202,7 @@ def test_a_record_in_another_releases_words_stays_too(directory: Path, head: byt
 def test_ids_of_a_prompt_in_another_releases_words_stay_too(directory: Path) -> None:
     spool.append(uuid.uuid4(), b'{"checkout_request_id": "ws_CO_1", "of": "2027"}', None, route="prompt")
     assert (spool.replay(), len(list(directory.iterdir())), spool.is_empty()) == (0, 1, True)
+    assert (spool.length(), spool.left()) == (0, 1)
 
 
 @pytest.mark.django_db
