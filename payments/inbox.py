@@ -22,7 +22,7 @@ from payments import spool
 from payments.daraja.results import NotACallback, StkCallback, parse_callback
 from payments.db import take_or_put_aside
 from payments.models import Callback, Status, Transaction
-from payments.settlement import ask_now, settle_callback
+from payments.settlement import ask_now, settle_callback, tells_of_new_status
 from payments.spool import Arrived
 from prepared import Select, Update, given, insert
 
@@ -125,7 +125,8 @@ def process(callback: Callback, told: StkCallback | None = None) -> bool:
         except Exception:
             log.exception("callback.failed", transaction_id=str(transaction_id))
             break
-        log.info("callback.processed", transaction_id=str(transaction_id), outcome=outcome, copies=callback.copies)
+        if not tells_of_new_status(outcome):  # the rule; of that the payment's own line tells
+            log.info("callback.processed", transaction_id=str(transaction_id), outcome=outcome, copies=callback.copies)
         return True
     Callback.objects.filter(pk=callback.pk).update(attempts=F("attempts") + 1)
     return False

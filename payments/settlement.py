@@ -22,6 +22,14 @@ Kind = Discrepancy.Kind
 SAME_ANSWER_AFTER = timedelta(seconds=10)  # a query fails a payment only with the same code twice, this far apart
 STILL_PROCESSING = {"", "4999", "500.001.1001"}  # "being processed": neither a result nor unknown
 
+# What became of a callback that changed the status, as staff read it.
+_COMPLETED, _FAILED = "completed", "failed: "
+
+
+def tells_of_new_status(outcome: str) -> bool:
+    """Return whether that is what became of a callback."""
+    return outcome.startswith((_COMPLETED, _FAILED))
+
 
 def settle_callback(transaction_id: UUID, told: StkCallback, *, callback: Callback) -> str:
     """Apply a callback that came with the payment's token; return what became of it, in words for staff.
@@ -87,7 +95,7 @@ def _settle_success(payment: Transaction, told: StkCallback, callback: Callback)
         "mpesa_receipt_number": receipt,
     }
     if transition(payment.pk, Status.COMPLETED, source=Source.CALLBACK, callback=callback, locked=payment, **result):
-        return "completed"
+        return _COMPLETED
     return _blocked_success(payment, Source.CALLBACK, told.result_code, callback, mpesa_receipt_number=receipt)
 
 
@@ -130,7 +138,7 @@ def _settle_failure(payment: Transaction, told: StkCallback, callback: Callback)
     if not payment.under_review and transition(
         payment.pk, Status.FAILED, source=Source.CALLBACK, reason=reason, callback=callback, locked=payment, **result
     ):
-        return f"failed: {reason}"
+        return f"{_FAILED}{reason}"
     _note(payment, Source.CALLBACK, f"Failure again: {reason}", told.result_code, callback)
     return "evidence only"
 

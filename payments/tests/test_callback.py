@@ -38,6 +38,30 @@ def test_the_log_tells_of_a_change_once_it_is_committed(
     assert told().count("transaction.changed") == 1
 
 
+@pytest.mark.parametrize(
+    ("fields", "event"),
+    [
+        ({}, "transaction.changed"),
+        ({"code": 1037}, "transaction.changed"),
+        ({"code": 4999}, "callback.processed"),
+        ({"Amount": 1.0}, "callback.processed"),
+        ({"CheckoutRequestID": "ws_CO_of_another"}, "callback.processed"),
+    ],
+    ids=["paid", "failed", "unlisted code", "another amount", "another id"],
+)
+def test_one_line_of_the_log_says_what_became_of_a_callback(
+    post_callback: Any,
+    django_capture_on_commit_callbacks: Any,
+    caplog: pytest.LogCaptureFixture,
+    fields: dict[str, Any],
+    event: str,
+) -> None:
+    with django_capture_on_commit_callbacks(execute=True):
+        post_callback(make_transaction(), **fields)
+    told = [line.msg["event"] for line in caplog.records if isinstance(line.msg, dict)]
+    assert [each for each in told if each in {"transaction.changed", "callback.processed"}] == [event]
+
+
 def test_a_repeated_callback_is_counted_and_changes_nothing(post_callback: Any) -> None:
     payment = make_transaction()
     for _ in range(3):
