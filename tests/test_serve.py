@@ -10,8 +10,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -161,6 +162,41 @@ def test_secrets_are_made_once_and_kept_private(tmp_path: Path) -> None:
         assert (tmp_path / ".env").read_text() == made
         assert stat.S_IMODE((tmp_path / ".env").stat().st_mode) == 0o600
         assert made.count("=") == 2
+
+
+@contextmanager
+def _disk_of_its_own(directory: Path) -> Iterator[Callable[[str], None]]:
+    """Yield what makes a new directory read-only ("ro") and writable again ("rw"); for root a file system."""
+    directory.mkdir()
+    if os.geteuid():
+        yield lambda how: _change_modes(directory, may_write=how == "rw")
+        return
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "papo", str(directory)], check=True)
+    try:
+        yield lambda how: subprocess.run(["mount", "-o", f"remount,{how}", str(directory)], check=True) and None
+    finally:
+        subprocess.run(["umount", "--lazy", str(directory)], check=True)
+
+
+def _change_modes(directory: Path, *, may_write: bool) -> None:
+    for path in (directory, *directory.iterdir()):
+        path.chmod((0o500 if path.is_dir() else 0o400) | (0o200 if may_write else 0))
+
+
+def test_it_does_not_begin_on_a_read_only_disk_and_begins_when_that_is_well_again(tmp_path: Path) -> None:
+    """Begun, it could never write: SQLite's connections of one process share what the first of them found."""
+    with _disk_of_its_own(tmp_path / "disk") as remount:
+        server = RunningServer(tmp_path, DATABASE_URL=f"sqlite:///{tmp_path / 'disk' / 'shop.sqlite3'}")
+        server.start().kill()
+        remount("ro")
+        server.start(wait=False)
+        assert server.process is not None
+        assert server.process.wait(timeout=REFUSED_WITHIN) == 1
+        assert ", which cannot be written." in server.output
+        remount("rw")
+        server.start()
+        assert Shop(server.base_url).order()["order_id"]
+        assert server.stop() == 0
 
 
 def test_sigterm_and_sigint_end_it_well(own_server: tuple[RunningServer, FakeDaraja]) -> None:

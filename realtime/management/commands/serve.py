@@ -25,6 +25,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management import BaseCommand, call_command
 from django.db import OperationalError, connection, connections
 
+from commands import refuse_read_only_file
 from payments.checks import refuse_wrong_settings
 from payments.demo.history import seed_history
 from realtime import background
@@ -77,6 +78,7 @@ def prepare() -> None:
     """Bring database and static files to where this release needs them; servers that start at once take turns."""
     refuse_wrong_settings()
     with _one_starter_at_a_time(), _alone_in_postgresql():
+        refuse_read_only_file()
         migrate()
         if settings.SIMULATOR:
             demo.seed_catalogue()

@@ -8,6 +8,7 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import BaseCommand
 
+from commands import refuse_read_only_file
 from payments.checks import refuse_wrong_settings
 
 
@@ -18,6 +19,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             refuse_wrong_settings()
+            refuse_read_only_file()
         except ImproperlyConfigured as wrong:
             sys.exit(str(wrong))
         from asgi import application
