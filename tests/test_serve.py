@@ -14,9 +14,11 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
+from django.core.management import CommandError, call_command
 
 from tests.client import Shop, as_stored, new_phone_number, next_document
 from tests.fake_daraja import Answer, FakeDaraja, running_daraja
@@ -162,6 +164,12 @@ def test_secrets_are_made_once_and_kept_private(tmp_path: Path) -> None:
         assert (tmp_path / ".env").read_text() == made
         assert stat.S_IMODE((tmp_path / ".env").stat().st_mode) == 0o600
         assert made.count("=") == 2
+
+
+def test_preparing_refuses_in_the_same_words(settings: Any) -> None:
+    settings.SETTINGS_PROBLEMS = ["PORT must be a number."]
+    with pytest.raises(CommandError, match=r"^PORT must be a number\.$"):
+        call_command("prepare")
 
 
 @contextmanager

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management import BaseCommand
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management import BaseCommand, CommandError
 
 from realtime.management.commands.serve import prepare
 
@@ -14,4 +15,7 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []
 
     def handle(self, *args: Any, **options: Any) -> None:
-        prepare()
+        try:
+            prepare()
+        except ImproperlyConfigured as wrong:
+            raise CommandError(str(wrong)) from wrong
